@@ -1,0 +1,41 @@
+"""The clock, the entropy and who we are: the only inputs of the store that are not arguments."""
+
+from collections.abc import Callable
+import getpass
+import os
+import socket
+import time
+
+import msgspec
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who acts: login name, host name and process id."""
+
+    user: str
+    host: str
+    pid: int
+
+
+class Ambient(msgspec.Struct, frozen=True):
+    """What a store asks of its surroundings; tests pass their own.
+
+    now_ns: nanoseconds since the epoch. token: that many random bytes. actor: who acts, asked once per batch.
+    """
+
+    now_ns: Callable[[], int]
+    token: Callable[[int], bytes]
+    actor: Callable[[], Actor]
+
+
+def current_actor() -> Actor:
+    """Return the login name (or the numeric user id where there is none), host and pid of this process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return Actor(user, socket.gethostname(), os.getpid())
+
+
+# os.urandom, never the random module: a seeded or forked program must not repeat an id.
+SYSTEM = Ambient(time.time_ns, os.urandom, current_actor)

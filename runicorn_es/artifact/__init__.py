@@ -1,0 +1,6 @@
+"""What users hold: a draft, which can be changed, and a stored version, which cannot."""
+
+from runicorn_es.artifact.draft import Artifact
+from runicorn_es.artifact.stored import ArtifactVersion, File, Manifest, Metadata, VersionNumber
+
+__all__ = ["Artifact", "ArtifactVersion", "File", "Manifest", "Metadata", "VersionNumber"]

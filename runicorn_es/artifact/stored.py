@@ -1,0 +1,282 @@
+"""A version as users hold it: every method is one question to the store, and nothing is kept that could go stale."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+import os
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import msgspec
+
+from runicorn_es import names, queries
+from runicorn_es.errors import BlobDamaged
+from runicorn_es.events import FileAdded
+from runicorn_es.layout import Layout
+from runicorn_es.names import Digest
+from runicorn_es.pool import Pool
+from runicorn_es.pool.materialize import Mode, Progress, Wanted, materialize
+from runicorn_es.projections.rows import VersionRow
+from runicorn_es.queries import View
+
+
+class VersionNumber(int):
+    """The number of a version that was just logged, with what else one wants to know of it.
+
+    It is an ``int``: ``f"v{version}"`` and ``version + 1`` work. ``spec`` is ``name:v3``, ``digest`` that of the content.
+    """
+
+    name: str
+    spec: str
+    digest: str
+
+    @property
+    def version(self) -> int:
+        """Return the bare number."""
+        return int(self)
+
+    @classmethod
+    def of(cls, name: str, version: int, digest: bytes) -> Self:
+        """Return the number of this version of this artifact."""
+        number = cls(version)
+        number.name = name
+        number.spec = names.spec(name, version)
+        number.digest = str(Digest(digest))
+        return number
+
+
+class Metadata(msgspec.Struct, frozen=True):
+    """What is known of a version. ``created_at`` and ``deleted_at`` are in UTC; ``created_by_run`` may be None."""
+
+    name: str
+    type: str
+    version: int
+    status: str
+    metadata: dict[str, Any]
+    created_at: datetime
+    size_bytes: int
+    num_files: int
+    num_references: int
+    aliases: list[str]
+    tags: list[str]
+    description: str | None
+    created_by_run: str | None
+    digest: str
+    deleted_at: datetime | None = None
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file of a version. ``size`` in bytes; ``digest`` spelled ``blake3:…``."""
+
+    path: str
+    size: int
+    digest: str
+    executable: bool = False
+
+
+class ExternalReference(msgspec.Struct, frozen=True):
+    """Something outside the store that belongs to a version. ``size`` in bytes, if known."""
+
+    uri: str
+    checksum: str | None
+    size: int | None
+    attributes: dict[str, Any]
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """The files and references of a version, files in order of their paths. ``total_size`` in bytes."""
+
+    total_files: int
+    total_size: int
+    files: list[File]
+    references: list[ExternalReference]
+
+
+class ArtifactVersion:
+    """A version in a store. Get one with ``Run.use_artifact`` or ``Store.get``."""
+
+    def __init__(
+        self, row: VersionRow, reading: Callable[[], AbstractContextManager[View]], pool: Pool, layout: Layout
+    ) -> None:
+        self.name = row.name
+        self.type = row.type
+        self.version = row.version
+        self._reading = reading
+        self._pool = pool
+        self._layout = layout
+
+    @property
+    def is_loaded(self) -> bool:
+        """Return True: this is a version of a store, not a draft."""
+        return True
+
+    @property
+    def full_name(self) -> str:
+        """Return ``name:v3``."""
+        return names.spec(self.name, self.version)
+
+    @property
+    def aliases(self) -> list[str]:
+        """Return the aliases that point to it now, ``latest`` among them if it is the latest."""
+        with self._reading() as view:
+            return queries.aliases_of(view, self._row(view))
+
+    @property
+    def tags(self) -> list[str]:
+        """Return its tags, sorted."""
+        with self._reading() as view:
+            return queries.tags(view, self._row(view))
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Return its metadata."""
+        with self._reading() as view:
+            return queries.metadata(view, self._row(view))
+
+    @property
+    def digest(self) -> str:
+        """Return its content digest: equal for versions with equal files and references."""
+        with self._reading() as view:
+            return str(Digest(self._row(view).digest))
+
+    @property
+    def created_at(self) -> datetime:
+        """Return when it was logged, in UTC."""
+        with self._reading() as view:
+            return to_datetime(self._row(view).created_ns)
+
+    def get_metadata(self) -> Metadata:
+        """Return what is known of it: metadata, times, sizes, aliases, tags, description, run, status."""
+        with self._reading() as view:
+            return describe(view, self._row(view))
+
+    def get_manifest(self) -> Manifest:
+        """Return its list of files and references."""
+        with self._reading() as view:
+            row = self._row(view)
+            found = [to_file(file) for file in queries.files(view, row)]
+            references = [
+                ExternalReference(
+                    reference.uri, reference.checksum, reference.size_bytes, queries.json_object(reference.attributes)
+                )
+                for reference in queries.references(view, row)
+            ]
+            return Manifest(row.file_count, row.size_bytes, found, references)
+
+    def files(self, prefix: str = "") -> Iterator[File]:
+        """Yield its files in order of their paths; only those whose path begins with ``prefix``. Reads as it goes."""
+        return (to_file(file) for file in self._files(prefix))
+
+    def open(self, path: str) -> BinaryIO:
+        """Open one of its files for reading, straight from the pool.
+
+        Raises Unknown (a LookupError) when it has no such file, BlobDamaged when its bytes are not what was logged.
+
+        Example: ``with version.open("weights/model.pth") as file: file.read(4)``
+        """
+        with self._reading() as view:
+            file = queries.file(view, self._row(view), path)
+        try:
+            return self._pool.open(file.digest, file.size_bytes)
+        except BlobDamaged as error:
+            raise self._naming_versions(error) from error
+
+    def download(
+        self,
+        target_dir: str | os.PathLike[str] | None = None,
+        *,
+        mode: Mode = "link",
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Make its files below a folder and return the folder.
+
+        target_dir: made if missing; without it a stable folder in the store, where a second time only looks. mode:
+        ``link`` makes read-only hard links, which take no space; ``copy`` makes writable files; ``reflink`` makes
+        writable ones that share their blocks, where the file system can. overwrite: replace files with other content,
+        which are otherwise refused. Nothing outside the folder is touched, and no symbolic link in it is followed.
+
+        Raises Rejected (something is in the way), BlobDamaged (the pool's bytes are not what was logged; they are not
+        handed out, and the message names every version that has them).
+        """
+        if mode not in ("link", "copy", "reflink"):
+            raise ValueError(f"mode must be 'link', 'copy' or 'reflink', not {mode!r}")
+        target = self._layout.download(self.name, self.version) if target_dir is None else Path(target_dir)
+        wanted = (Wanted(file.path, file.digest, file.size_bytes, file.executable) for file in self._files(""))
+        try:
+            materialize(self._pool, wanted, target, mode=mode, overwrite=overwrite, progress=progress or _silently)
+        except BlobDamaged as error:
+            raise self._naming_versions(error) from error
+        return target
+
+    def logged_by(self) -> str | None:
+        """Return the id of the run that logged it, or None when it was added from the shell."""
+        with self._reading() as view:
+            return self._row(view).run
+
+    def used_by(self) -> list[str]:
+        """Return the ids of the runs that used it, oldest first."""
+        with self._reading() as view:
+            uses = queries.used_by(view, self.name, self.version)
+        return [use.run for use in sorted(uses, key=lambda use: use.position)]
+
+    def __repr__(self) -> str:
+        return f"<ArtifactVersion {self.full_name!r} ({self.type})>"
+
+    def _row(self, view: View) -> VersionRow:
+        return queries.version(view, self.name, self.version)
+
+    def _files(self, prefix: str) -> Iterator[FileAdded]:
+        """Yield files with no view open meanwhile: a caller may take as long as it likes over each."""
+        with self._reading() as view:
+            row = self._row(view)
+            positions = queries.pages_with(view, row, prefix)
+        for position in positions:
+            with self._reading() as view:
+                page = view.page(position)
+            for file in page:
+                if file.path.startswith(prefix):
+                    yield file
+                elif file.path.encode() > prefix.encode():
+                    return
+
+    def _naming_versions(self, error: BlobDamaged) -> BlobDamaged:
+        with self._reading() as view:
+            affected = queries.versions_naming(view, error.digest)
+        return BlobDamaged(f"{error}; affected: {', '.join(affected)}", error.digest)
+
+
+def describe(view: View, row: VersionRow) -> Metadata:
+    """Return what is known of a version."""
+    return Metadata(
+        name=row.name,
+        type=row.type,
+        version=row.version,
+        status=row.status,
+        metadata=queries.metadata(view, row),
+        created_at=to_datetime(row.created_ns),
+        size_bytes=row.size_bytes,
+        num_files=row.file_count,
+        num_references=row.reference_count,
+        aliases=queries.aliases_of(view, row),
+        tags=queries.tags(view, row),
+        description=queries.description(view, row),
+        created_by_run=row.run,
+        digest=str(Digest(row.digest)),
+        deleted_at=to_datetime(row.deleted_ns) if row.deleted_ns else None,
+    )
+
+
+def to_file(file: FileAdded) -> File:
+    """Return a file of a page as users see it."""
+    return File(file.path, file.size_bytes, str(Digest(file.digest)), file.executable)
+
+
+def to_datetime(time_ns: int) -> datetime:
+    """Return nanoseconds since the epoch as a time in UTC, cut to microseconds."""
+    seconds, rest_ns = divmod(time_ns, 1_000_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest_ns // 1000)
+
+
+def _silently(size_bytes: int) -> None:
+    """Report progress to nobody."""

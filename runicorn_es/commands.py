@@ -1,0 +1,111 @@
+"""What may be asked of the store. Imperative, never stored; a command may be refused."""
+
+import msgspec
+
+from runicorn_es.events import FileAdded, ReferenceAdded
+from runicorn_es.names import Reference
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Consecutive files of a version, in path order, and the digest of their encoding (32 raw bytes)."""
+
+    digest: bytes
+    files: tuple[FileAdded, ...]
+
+
+class StartRun(msgspec.Struct, frozen=True):
+    """Begin a run. ``config`` is a JSON object."""
+
+    run: str
+    project: str
+    name: str | None
+    config: str
+    tags: tuple[str, ...]
+    python: str
+    command: tuple[str, ...]
+    folder: str
+    git_commit: str | None
+    git_dirty: bool | None
+
+
+class FinishRun(msgspec.Struct, frozen=True):
+    """End a run as ``finished`` or ``failed``."""
+
+    run: str
+    status: str
+
+
+class LogArtifact(msgspec.Struct, frozen=True):
+    """Make a new version. The blobs of all files are durable in the pool already; ``metadata`` is a JSON object."""
+
+    name: str
+    type: str
+    run: str | None
+    pages: tuple[Page, ...]
+    references: tuple[ReferenceAdded, ...]
+    digest: bytes
+    metadata: str
+    tags: tuple[str, ...]
+    description: str | None
+    aliases: tuple[str, ...]
+
+
+class UseArtifact(msgspec.Struct, frozen=True):
+    """Record that a run takes a version as its input."""
+
+    run: str
+    reference: Reference
+    type: str | None
+
+
+class SetAlias(msgspec.Struct, frozen=True):
+    """Point an alias at a version, moving it if it exists."""
+
+    reference: Reference
+    alias: str
+    reason: str | None = None
+
+
+class RemoveAlias(msgspec.Struct, frozen=True):
+    """Remove an alias."""
+
+    name: str
+    alias: str
+    reason: str | None = None
+
+
+class DeleteVersion(msgspec.Struct, frozen=True):
+    """Hide a version; ``force`` does so although an alias or the inputs of a run point to it."""
+
+    reference: Reference
+    reason: str | None = None
+    force: bool = False
+
+
+class RestoreVersion(msgspec.Struct, frozen=True):
+    """Bring a deleted version back."""
+
+    reference: Reference
+    reason: str | None = None
+
+
+class NoteRecovery(msgspec.Struct, frozen=True):
+    """Record that a torn tail was moved into quarantine."""
+
+    segment: str
+    offset: int
+    size_bytes: int
+    quarantine: str
+
+
+Command = (
+    StartRun
+    | FinishRun
+    | LogArtifact
+    | UseArtifact
+    | SetAlias
+    | RemoveAlias
+    | DeleteVersion
+    | RestoreVersion
+    | NoteRecovery
+)

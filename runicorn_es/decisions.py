@@ -1,0 +1,245 @@
+"""What a command means, given how things stand. Pure; every rule of the store lives here.
+
+``decide`` answers with the records to append: none when the command asks for what is so already. It is called under
+the writer's lock with the newest view, so that nothing can change between the check and the write.
+"""
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from runicorn_es import names, queries, settings
+from runicorn_es.commands import (
+    Command,
+    DeleteVersion,
+    FinishRun,
+    LogArtifact,
+    NoteRecovery,
+    RemoveAlias,
+    RestoreVersion,
+    SetAlias,
+    StartRun,
+    UseArtifact,
+)
+from runicorn_es.errors import Conflict, Rejected, Unknown
+from runicorn_es.events import (
+    AliasRemoved,
+    AliasSet,
+    DescriptionChanged,
+    Draft,
+    Event,
+    MetadataChanged,
+    RecoveryTruncated,
+    ReferenceAdded,
+    RunFinished,
+    RunStarted,
+    TagsChanged,
+    VersionCreated,
+    VersionDeleted,
+    VersionRestored,
+    VersionUsed,
+)
+from runicorn_es.names import Reference
+from runicorn_es.projections.rows import ALIASES, ARTIFACTS, DELETED, READY, RUNNING, RUNS
+from runicorn_es.queries import View
+
+_SHOWN_MAX = 5
+
+
+def decide(command: Command, view: View) -> list[Draft]:
+    """Return the records that this command means. Raises Rejected, and its kinds, when it cannot be met."""
+    match command:
+        case StartRun():
+            return _start_run(command, view)
+        case FinishRun():
+            return _finish_run(command, view)
+        case LogArtifact():
+            return _log_artifact(command, view)
+        case UseArtifact():
+            return _use_artifact(command, view)
+        case SetAlias():
+            return _set_alias(command, view)
+        case RemoveAlias():
+            return _remove_alias(command, view)
+        case DeleteVersion():
+            return _delete_version(command, view)
+        case RestoreVersion():
+            return _restore_version(command, view)
+        case NoteRecovery():
+            event = RecoveryTruncated(command.segment, command.offset, command.size_bytes, command.quarantine)
+            return [Draft("", (event,))]
+
+
+def require_loggable(view: View, name: str, kind: str) -> None:
+    """Raise Rejected when an artifact of this name and type could not be logged. Asked before any file is copied."""
+    row = ARTIFACTS.get(view.rows, name)
+    if row is not None and row.type != kind:
+        raise Rejected(f"artifact {name!r} is a {row.type}; log it with type={row.type!r}, or choose another name")
+
+
+def refuse_empty(name: str) -> NoReturn:
+    """Raise Rejected for an artifact with nothing in it."""
+    raise Rejected(f"artifact {name!r} has no files or references; add one with add_file, add_dir or add_reference")
+
+
+def _start_run(command: StartRun, view: View) -> list[Draft]:
+    if RUNS.get(view.rows, command.run) is not None:
+        raise Conflict(f"run {command.run!r} exists already; start another one")
+    event = RunStarted(
+        command.run,
+        command.project,
+        command.name,
+        command.config,
+        command.tags,
+        command.python,
+        command.command,
+        command.folder,
+        command.git_commit,
+        command.git_dirty,
+    )
+    return [Draft(command.run, (event,))]
+
+
+def _finish_run(command: FinishRun, view: View) -> list[Draft]:
+    row = queries.run(view, command.run)
+    if row.status != RUNNING:
+        if row.status == command.status:
+            return []
+        raise Conflict(f"run {command.run!r} has ended already, as {row.status!r}")
+    return [Draft(command.run, (RunFinished(command.run, command.status),))]
+
+
+def _log_artifact(command: LogArtifact, view: View) -> list[Draft]:
+    if not command.pages and not command.references:
+        refuse_empty(command.name)
+    if command.run is not None:
+        queries.run(view, command.run)
+    require_loggable(view, command.name, command.type)
+    row = ARTIFACTS.get(view.rows, command.name)
+    version = row.allotted + 1 if row else 1
+    subject = names.spec(command.name, version)
+    drafts: list[Draft] = []
+    end = queries.head(view)[0]
+    page_positions = _place_pages(command, view, end, subject, drafts)
+    reference_positions: list[int] = []
+    for begin in range(0, len(command.references), settings.REFERENCES_PER_RECORD):
+        reference_positions.append(end + len(drafts))
+        some: Sequence[ReferenceAdded] = command.references[begin : begin + settings.REFERENCES_PER_RECORD]
+        drafts.append(Draft(subject, tuple(some)))
+    created = VersionCreated(
+        command.name,
+        command.type,
+        version,
+        command.run,
+        command.digest,
+        tuple(page_positions),
+        tuple(reference_positions),
+        sum(len(page.files) for page in command.pages),
+        len(command.references),
+        sum(file.size_bytes for page in command.pages for file in page.files),
+    )
+    set_aliases = [
+        AliasSet(command.name, alias, version, _points_to(view, command.name, alias)) for alias in command.aliases
+    ]
+    drafts.append(Draft(subject, (created, *set_aliases)))
+    if details := _details(command, version):
+        drafts.append(Draft(subject, tuple(details)))
+    return drafts
+
+
+def _place_pages(command: LogArtifact, view: View, end: int, subject: str, drafts: list[Draft]) -> list[int]:
+    """Return the record of each page, adding a draft for each that no record holds yet."""
+    positions: list[int] = []
+    added: dict[bytes, int] = {}
+    for page in command.pages:
+        position = queries.page_position(view, page.digest)
+        if position is None:
+            position = added.get(page.digest)
+        if position is None:
+            position = added[page.digest] = end + len(drafts)
+            drafts.append(Draft(subject, page.files, is_page=True))
+        positions.append(position)
+    return positions
+
+
+def _details(command: LogArtifact, version: int) -> list[Event]:
+    """Return what a purge would blank, in events of a record of their own."""
+    details: list[Event] = []
+    if command.metadata != "{}":
+        details.append(MetadataChanged(command.name, version, command.metadata))
+    if command.tags:
+        details.append(TagsChanged(command.name, version, command.tags))
+    if command.description is not None:
+        details.append(DescriptionChanged(command.name, version, command.description))
+    return details
+
+
+def _use_artifact(command: UseArtifact, view: View) -> list[Draft]:
+    queries.run(view, command.run)
+    row = queries.resolve(view, command.reference)
+    spec = names.spec(row.name, row.version)
+    if command.type is not None and row.type != command.type:
+        raise Rejected(f"{spec} is a {row.type}, not a {command.type}; ask for type={row.type!r}, or leave it out")
+    if queries.has_used(view, command.run, row):
+        return []
+    return [Draft(spec, (VersionUsed(command.run, row.name, row.version, command.reference.text),))]
+
+
+def _set_alias(command: SetAlias, view: View) -> list[Draft]:
+    row = queries.resolve(view, command.reference)
+    previous = _points_to(view, row.name, command.alias)
+    if previous == row.version:
+        return []
+    event = AliasSet(row.name, command.alias, row.version, previous, command.reason)
+    return [Draft(names.spec(row.name, row.version), (event,))]
+
+
+def _remove_alias(command: RemoveAlias, view: View) -> list[Draft]:
+    previous = _points_to(view, command.name, command.alias)
+    if previous is None:
+        # For its message: which aliases there are.
+        queries.resolve(view, Reference(command.name, f"{command.name}:{command.alias}", alias=command.alias))
+        raise Unknown(f"{command.name!r} has no alias {command.alias!r}")
+    event = AliasRemoved(command.name, command.alias, previous, command.reason)
+    return [Draft(names.spec(command.name, previous), (event,))]
+
+
+def _delete_version(command: DeleteVersion, view: View) -> list[Draft]:
+    row = queries.resolve(view, command.reference, deleted=True)
+    spec = names.spec(row.name, row.version)
+    if row.status == DELETED:
+        return []
+    pointing = [alias for alias in queries.aliases_of(view, row) if alias != names.LATEST]
+    if not command.force:
+        reasons = [f"alias {_some(pointing)} points to it"] if pointing else []
+        if made := _made_from(view, row.name, row.version):
+            reasons.append(f"made from it: {_some(made)}")
+        if reasons:
+            raise Rejected(f"{spec} is in use: {'; '.join(reasons)}; delete it all the same with force=True (--force)")
+    return [Draft(spec, (VersionDeleted(row.name, row.version, command.reason),))]
+
+
+def _made_from(view: View, name: str, version: int) -> list[str]:
+    """Return the live versions that were made by a run that used this one."""
+    made: dict[str, None] = {}
+    for use in queries.used_by(view, name, version):
+        for output in queries.outputs(view, use.run):
+            if queries.version(view, output.name, output.version).status == READY:
+                made[names.spec(output.name, output.version)] = None
+    return list(made)
+
+
+def _restore_version(command: RestoreVersion, view: View) -> list[Draft]:
+    row = queries.resolve(view, command.reference, deleted=True)
+    if row.status == READY:
+        return []
+    event = VersionRestored(row.name, row.version, command.reason)
+    return [Draft(names.spec(row.name, row.version), (event,))]
+
+
+def _points_to(view: View, name: str, alias: str) -> int | None:
+    row = ALIASES.get(view.rows, name, alias)
+    return None if row is None else row.version
+
+
+def _some(words: list[str]) -> str:
+    return ", ".join(words[:_SHOWN_MAX]) + (", …" if len(words) > _SHOWN_MAX else "")

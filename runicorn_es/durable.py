@@ -1,0 +1,180 @@
+"""Files that survive a power cut, and locks that die with their holder. The only home of fsync, rename and flock.
+
+Invariants:
+- A rename or a new name is not durable until its folder is synced (Pillai et al., OSDI 2014, "All File Systems Are Not
+  Created Equal").
+- A failed fsync is final: the kernel may have dropped the pages and will report success the next time (Rebello et al.,
+  ATC 2020, "Can Applications Recover from fsync Failures?"). Nothing here retries one.
+- A lock is an flock on an open descriptor: it is released when the process ends, however it ends.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+import ctypes
+import errno
+import fcntl
+import os
+from pathlib import Path
+import random
+import time
+
+from runicorn_es.errors import Busy
+
+_PRIVATE_MODE = 0o600
+_PUBLIC_MODE = 0o666
+_WAIT_FIRST_S = 0.0005
+_WAIT_MOST_S = 0.02
+_SYNC_FILE_RANGE_WRITE = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def write_all(descriptor: int, content: bytes | memoryview) -> None:
+    """Write all of it, however often the kernel writes less than asked. Raises OSError, with some of it written."""
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def sync(descriptor: int) -> None:
+    """Return once the file's bytes and size are on the disk. Raises OSError; then the file must not be trusted."""
+    os.fdatasync(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Return once the names in this folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_filesystem(folder: Path) -> None:
+    """Return once everything written to this folder's file system is on the disk: one call instead of one a file."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _libc.syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(descriptor)
+
+
+def start_writing_back(descriptor: int, offset: int, size_bytes: int) -> None:
+    """Ask the kernel to begin writing this range to the disk, without waiting. Only a hint: it may do nothing."""
+    _libc.sync_file_range(
+        descriptor, ctypes.c_int64(offset), ctypes.c_int64(size_bytes), ctypes.c_uint(_SYNC_FILE_RANGE_WRITE)
+    )
+
+
+def write_file(path: Path, content: bytes, *, private: bool = False) -> None:
+    """Make or replace a file so that after a power cut it is the old or the new one, and when we return the new one."""
+    _replace(path, content, private=private, durable=True)
+    sync_folder(path.parent)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Make or replace a file at once for every process, without waiting for the disk."""
+    _replace(path, content, private=False, durable=False)
+
+
+def make_folder(folder: Path, *, private: bool = False) -> None:
+    """Make a folder, and its parents, each durable in its own parent.
+
+    A folder that exists is synced all the same: whoever made it may have died before syncing it.
+    """
+    if not folder.parent.exists():
+        make_folder(folder.parent)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700 if private else 0o777)
+    sync_folder(folder.parent)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Move a file into place in one step, replacing what is there. The caller syncs the folder, or all at once."""
+    source.rename(target)
+
+
+@contextmanager
+def locked(path: Path, *, wait_s: float, holder: str, poll_s: float = _WAIT_FIRST_S) -> Iterator[int]:
+    """Hold the exclusive lock of this file for the length of the block; yields its descriptor.
+
+    ``holder`` is written into the file for others to read. Raises Busy, naming the present holder, after ``wait_s``
+    seconds. The descriptor is of its own for each call, so threads of one process exclude each other as well.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PUBLIC_MODE)
+    try:
+        _wait_for(descriptor, path, wait_s=wait_s, poll_s=poll_s)
+        # Only for messages: a torn or stale holder misleads nobody, for the lock itself is the kernel's.
+        os.pwrite(descriptor, holder.encode().ljust(200)[:200], 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def leased(folder: Path, *, exclusive: bool = False, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold a shared (or exclusive) flock on a folder itself for the length of the block. Raises Busy after the wait."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+        deadline = time.monotonic() + wait_s
+        while not _try_lock(descriptor, kind, folder):
+            if time.monotonic() >= deadline:
+                raise Busy(f"{folder} is in use by another process; try again when it has finished")
+            time.sleep(_WAIT_MOST_S)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def boot_id() -> str | None:
+    """Return what names this boot of the machine, or None where the system does not say (then nothing is trusted)."""
+    with suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return None
+
+
+def _replace(path: Path, content: bytes, *, private: bool, durable: bool) -> None:
+    scratch = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    mode = _PRIVATE_MODE if private else _PUBLIC_MODE
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        try:
+            write_all(descriptor, content)
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        scratch.rename(path)
+    except BaseException:
+        with suppress(OSError):
+            scratch.unlink()
+        raise
+
+
+def _wait_for(descriptor: int, path: Path, *, wait_s: float, poll_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    pause_s = poll_s
+    while not _try_lock(descriptor, fcntl.LOCK_EX, path):
+        if time.monotonic() >= deadline:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "an unknown process"
+            raise Busy(f"{path} is held by {holder}; waited {wait_s:g} s, nothing was changed; try again")
+        # Waiters who all sleep the same time would all wake at the same time.
+        time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+        pause_s = min(pause_s * 1.5, _WAIT_MOST_S)
+
+
+def _try_lock(descriptor: int, kind: int, path: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS}:
+            raise OSError(
+                error.errno, f"the file system of {path} has no flock; put the store on a local disk", str(path)
+            ) from error
+        raise
+    return True

@@ -1,0 +1,219 @@
+"""What happened. Past tense, frozen, stored for ever.
+
+Every event is an array on the wire: its tag, then its fields in order. The tag is the wire name for ever; fields
+are only added at the end, with a default; docs/reference/format.md lists them. Times are not in the events but in
+the header of the record that holds them. Digests are 32 raw bytes of BLAKE3-256.
+"""
+
+import msgspec
+
+
+class StoreCreated(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="store"):
+    """The store came into being. The first event of every log."""
+
+    store_id: bytes
+    format_version: int
+
+
+class BatchAppended(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="batch"):
+    """Who appended the batch that holds this record, during which run, under which idempotency key. Once a batch."""
+
+    user: str
+    host: str
+    pid: int
+    run: str | None = None
+    key: str | None = None
+
+
+class RunStarted(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="run"):
+    """A program began to make and use artifacts. ``config`` is JSON; ``git_dirty`` is None outside a repository."""
+
+    run: str
+    project: str
+    name: str | None
+    config: str
+    tags: tuple[str, ...]
+    python: str
+    command: tuple[str, ...]
+    folder: str
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+
+
+class RunFinished(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="run-end"):
+    """A run ended, ``finished`` or ``failed``."""
+
+    run: str
+    status: str
+
+
+class VersionCreated(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="version"):
+    """An artifact got a new version.
+
+    pages: indices of the records that hold its files, in path order. references: indices of the records that hold
+    its references. digest: of the content (docs/reference/format.md#content-digest). size_bytes: sum over its files.
+    """
+
+    name: str
+    type: str
+    version: int
+    run: str | None
+    digest: bytes
+    pages: tuple[int, ...]
+    references: tuple[int, ...]
+    file_count: int
+    reference_count: int
+    size_bytes: int
+
+
+class FileAdded(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="file"):
+    """A file of a page: its path inside the artifact, the digest of its bytes, its size, its executable bit."""
+
+    path: str
+    digest: bytes
+    size_bytes: int
+    executable: bool = False
+
+
+class ReferenceAdded(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="reference"):
+    """Something outside the store that belongs to a version. ``attributes`` is a JSON object."""
+
+    uri: str
+    checksum: str | None
+    size_bytes: int | None
+    attributes: str = "{}"
+
+
+class MetadataChanged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="metadata"):
+    """The metadata of a version is now this JSON object."""
+
+    name: str
+    version: int
+    metadata: str
+
+
+class TagsChanged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="tags"):
+    """The tags of a version are now these, sorted."""
+
+    name: str
+    version: int
+    tags: tuple[str, ...]
+
+
+class DescriptionChanged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="description"):
+    """The description of a version is now this."""
+
+    name: str
+    version: int
+    description: str
+
+
+class AliasSet(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="alias"):
+    """An alias points to this version from now on; ``previous`` is where it pointed, if anywhere."""
+
+    name: str
+    alias: str
+    version: int
+    previous: int | None = None
+    reason: str | None = None
+
+
+class AliasRemoved(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="unalias"):
+    """An alias points nowhere from now on."""
+
+    name: str
+    alias: str
+    previous: int
+    reason: str | None = None
+
+
+class VersionUsed(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="use"):
+    """A run took a version as its input. Recorded before any byte is handed out."""
+
+    run: str
+    name: str
+    version: int
+    requested: str
+
+
+class VersionDeleted(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="delete"):
+    """A version is hidden; it can be restored."""
+
+    name: str
+    version: int
+    reason: str | None = None
+
+
+class VersionRestored(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="restore"):
+    """A deleted version is back."""
+
+    name: str
+    version: int
+    reason: str | None = None
+
+
+class VersionPurged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="purge"):
+    """A version is gone for good. ``blanked`` are the indices of the records whose payloads were blanked for it."""
+
+    name: str
+    version: int
+    blanked: tuple[int, ...]
+    reason: str | None = None
+
+
+class BlobsReclaimed(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="reclaim"):
+    """Blobs that no version named were removed from the pool."""
+
+    count: int
+    size_bytes: int
+
+
+class RetentionSet(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="retention"):
+    """A person set the rule of what to keep for a selection of versions; ``rule`` is a JSON object."""
+
+    selection: str
+    rule: str
+
+
+class RecoveryTruncated(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="recovery"):
+    """A torn, never acknowledged tail was moved out of the log into quarantine before this record was written."""
+
+    segment: str
+    offset: int
+    size_bytes: int
+    quarantine: str
+
+
+Event = (
+    StoreCreated
+    | BatchAppended
+    | RunStarted
+    | RunFinished
+    | VersionCreated
+    | FileAdded
+    | ReferenceAdded
+    | MetadataChanged
+    | TagsChanged
+    | DescriptionChanged
+    | AliasSet
+    | AliasRemoved
+    | VersionUsed
+    | VersionDeleted
+    | VersionRestored
+    | VersionPurged
+    | BlobsReclaimed
+    | RetentionSet
+    | RecoveryTruncated
+)
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """The events of one record before it has a place in the log, and the subject they are about.
+
+    The subject is ``name:v3`` for what belongs to a version, a run id for what belongs to a run, else empty. It stands
+    in the header, which is never blanked. ``is_page``: the events are the files of a page.
+    """
+
+    subject: str
+    events: tuple[Event, ...]
+    is_page: bool = False

@@ -1,0 +1,61 @@
+"""Where everything lies under the root: the path arithmetic of the format, and no access to the disk."""
+
+import hashlib
+from pathlib import Path
+
+from runicorn_es.names import Digest
+
+SEGMENT_SUFFIX = ".seg"
+_FOLDER_BYTES_MAX = 200
+
+
+class Layout:
+    """The paths of one store.
+
+    ``lock`` must be held exclusively by whoever appends to ``log`` or cuts its tail; ``incoming`` (the folder
+    itself is flocked) is held shared while files are staged and exclusively by whoever reclaims staging.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.identity = root / "store.json"
+        self.lock = root / "lock"
+        self.log = root / "log"
+        self.log_quarantine = root / "log" / "quarantine"
+        self.checkpoint = root / "checkpoint"
+        self.pool = root / "pool"
+        self.incoming = root / "pool" / "incoming"
+        self.pool_quarantine = root / "pool" / "quarantine"
+        self.projections = root / "projections"
+        self.boot = root / "projections" / "boot"
+        self.tables = root / "projections" / "tables"
+        self.keys = root / "keys"
+        self.downloads = root / "downloads"
+
+    def segment(self, first_index: int) -> Path:
+        """Return the path of the segment whose first record has this index."""
+        return self.log / f"{first_index:020d}{SEGMENT_SUFFIX}"
+
+    def fan_out(self) -> list[Path]:
+        """Return the 256 folders of the pool, made once when the store is made."""
+        return [self.pool / f"{number:02x}" for number in range(256)]
+
+    def blob(self, digest: Digest) -> Path:
+        """Return where the blob of this digest lies: ``pool/<first byte>/<all of it>``."""
+        return self.pool / digest.hex[:2] / digest.hex
+
+    def download(self, name: str, version: int) -> Path:
+        """Return the folder that ``download()`` without a target fills. A very long name is cut and told apart."""
+        folder = name
+        if len(name.encode()) > _FOLDER_BYTES_MAX:
+            cut = name.encode()[: _FOLDER_BYTES_MAX - 17].decode(errors="ignore")
+            folder = f"{cut}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+        return self.downloads / folder / f"v{version}"
+
+
+def first_index_of(segment_name: str) -> int | None:
+    """Return the first index that a segment's file name says, or None for a name that is not a segment's."""
+    stem, dot, suffix = segment_name.partition(".")
+    if dot + suffix != SEGMENT_SUFFIX or len(stem) != 20 or not stem.isdecimal():
+        return None
+    return int(stem)

@@ -1,0 +1,216 @@
+"""An append-only sequence of batches of records. Knows bytes, positions and hashes, not what they mean.
+
+Invariants:
+- A batch is visible whole or not at all: reading stops before a batch whose last record (flag COMMIT) is not there.
+- A batch is written with one write and made durable with one fdatasync, before the next one is begun.
+- Only the holder of the writer's lock appends or cuts, and it reads up to the end of the log first.
+- Bytes are cut only where they can be nothing but a batch that was never acknowledged; they are kept in quarantine.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from runicorn_es import durable, settings
+from runicorn_es.errors import Damaged
+from runicorn_es.layout import Layout, first_index_of
+from runicorn_es.log import record, segment
+from runicorn_es.log.record import Entry, Header, Record
+from runicorn_es.log.segment import START, Position
+
+__all__ = ["START", "Cut", "Entry", "Log", "Position", "Record"]
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """A torn tail that was moved out of the log: from which segment file and offset, how much, and where it is now."""
+
+    segment: str
+    offset: int
+    size_bytes: int
+    quarantine: str
+
+
+class Log:
+    """The log of one store."""
+
+    def __init__(self, layout: Layout, store_id: bytes) -> None:
+        self._layout = layout
+        self._store_id = store_id
+
+    def has_more(self, position: Position) -> bool:
+        """Return whether there is anything behind this position; two file system calls, nothing read."""
+        try:
+            size_bytes = self._layout.segment(position.segment).stat().st_size
+        except FileNotFoundError:
+            size_bytes = 0
+        return size_bytes != position.offset or self._has_rolled(position)
+
+    def batches(self, position: Position = START) -> Iterator[tuple[list[Record], Position]]:
+        """Yield each whole batch from a position on, with the position behind it.
+
+        Ends at the end of the log or at an unfinished batch. Raises Damaged where the log is broken: a missing segment,
+        a wrong segment header, or a place that cannot be read though a later batch stands behind it.
+        """
+        doubted: Position | None = None
+        while True:
+            with self._opened(position) as descriptor:
+                if position.offset == segment.HEADER_BYTES:
+                    segment.check_header(descriptor, self._path(position), self._store_id, position)
+                for batch in _whole(segment.records(descriptor, position)):
+                    position = _behind(batch[-1])
+                    yield batch, position
+                tail_bytes = os.fstat(descriptor).st_size - position.offset
+                is_broken = tail_bytes != 0 and self._is_broken_at(descriptor, position, tail_bytes)
+            if is_broken and position == doubted:
+                raise Damaged(
+                    f"segment {self._path(position).name}, record {position.index}, offset {position.offset}: the "
+                    "record there is not what was written, and it was acknowledged, for others follow; nothing was "
+                    "cut; restore the segment from a copy of this store"
+                )
+            if is_broken:
+                # A writer may have finished this batch, and begun the next, between our two looks. Look again.
+                doubted = position
+            elif tail_bytes == 0 and self._has_rolled(position):
+                position = Position(position.index, position.index, segment.HEADER_BYTES, position.leaf)
+            else:
+                return
+
+    def append(self, entries: Sequence[Entry], position: Position, time_ns: int) -> tuple[list[Record], Position]:
+        """Append one batch and return its records and the position behind it, once it is durable.
+
+        The writer's lock must be held and ``position`` must be the end of the log. Raises OSError when a write or sync
+        fails; then whether the batch exists is known only after the log was opened anew.
+        """
+        offset = position.offset
+        if offset > segment.HEADER_BYTES and offset >= settings.SEGMENT_BYTES:
+            position = self._roll(position)
+        encoded, records, end = _encode_batch(entries, position, time_ns)
+        descriptor = os.open(self._path(position), os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.lseek(descriptor, position.offset, os.SEEK_SET)
+            durable.write_all(descriptor, encoded)
+            durable.sync(descriptor)  # the commit point
+        finally:
+            os.close(descriptor)
+        return records, end
+
+    def create(self) -> None:
+        """Make the first, empty segment, durably."""
+        durable.write_file(self._path(START), segment.encode_header(self._store_id, START))
+
+    def cut_tail(self, position: Position, acknowledged: int, now_ns: int) -> Cut | None:
+        """Move what stands behind the end of the log into quarantine; None when there is nothing.
+
+        The writer's lock must be held, and ``position`` must be where ``batches`` ended. ``acknowledged`` counts the
+        records that are known, from elsewhere, to have been acknowledged. Raises Damaged when the log ends before them.
+        """
+        path = self._path(position)
+        if position.index < acknowledged:
+            raise Damaged(
+                f"segment {path.name}, offset {position.offset}: the log can be read up to record {position.index}, "
+                f"but {acknowledged} records were acknowledged; nothing was cut; restore the segment from a copy of "
+                "this store"
+            )
+        with self._opened(position, os.O_RDWR) as descriptor:
+            tail = os.fstat(descriptor).st_size - position.offset
+            if tail <= 0:
+                return None
+            content = os.pread(descriptor, tail, position.offset)
+            kept = self._layout.log_quarantine / f"{path.stem}-{position.offset}-{now_ns}.bin"
+            durable.write_file(kept, content)
+            os.ftruncate(descriptor, position.offset)
+            os.fsync(descriptor)
+        return Cut(path.name, position.offset, tail, kept.name)
+
+    def sync(self, position: Position) -> None:
+        """Make what was found up to this position durable: its writer may have died before its own sync."""
+        with self._opened(position) as descriptor:
+            durable.sync(descriptor)
+
+    def read(self, segment_index: int, offset: int) -> Record:
+        """Return the record at a known place. Raises Damaged when it does not stand there as it was written."""
+        path = self._layout.segment(segment_index)
+        with self._opened(Position(0, segment_index, offset, record.NO_LEAF)) as descriptor:
+            buffer = os.pread(descriptor, 4 * settings.KIB, offset)
+            if (needed := record.bytes_needed(buffer, 0)) > len(buffer):
+                limit = record.FRAME.size + settings.HEADER_BYTES_MAX + settings.PAYLOAD_BYTES_MAX
+                buffer = os.pread(descriptor, min(needed, limit), offset)
+        found = record.decode(buffer, 0, segment=segment_index, base=offset)
+        if found is None or not (record.is_sound(found) or not found.payload.strip(b"\x00")):
+            raise Damaged(
+                f"segment {path.name}, offset {offset}: the record there is not what was written; "
+                "restore the segment from a copy of this store"
+            )
+        return found
+
+    def _path(self, position: Position) -> Path:
+        return self._layout.segment(position.segment)
+
+    def _has_rolled(self, position: Position) -> bool:
+        return position.index != position.segment and self._layout.segment(position.index).exists()
+
+    @contextmanager
+    def _opened(self, position: Position, flags: int = os.O_RDONLY) -> Iterator[int]:
+        path = self._path(position)
+        try:
+            descriptor = os.open(path, flags | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Damaged(f"segment {path} is missing; restore it from a copy of this store") from None
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _is_broken_at(self, descriptor: int, position: Position, tail_bytes: int) -> bool:
+        """Return whether what stands here cannot be a batch in the making or a torn one."""
+        return tail_bytes < 0 or not self._is_last(position) or segment.begins_another_batch(descriptor, position)
+
+    def _is_last(self, position: Position) -> bool:
+        indices = [first_index_of(name) for name in os.listdir(self._layout.log)]  # noqa: PTH208
+        return all(index is None or index <= position.segment for index in indices)
+
+    def _roll(self, position: Position) -> Position:
+        begin = Position(position.index, position.index, segment.HEADER_BYTES, position.leaf)
+        # Its last writer may have died between its write and its sync, and nobody will sync this segment again.
+        self.sync(position)
+        durable.write_file(self._path(begin), segment.encode_header(self._store_id, begin))
+        return begin
+
+
+def _whole(records: Iterator[Record]) -> Iterator[list[Record]]:
+    batch: list[Record] = []
+    for found in records:
+        if bool(found.flags & record.FIRST) != (not batch):
+            return
+        batch.append(found)
+        if found.flags & record.COMMIT:
+            yield batch
+            batch = []
+
+
+def _behind(found: Record) -> Position:
+    return Position(found.index + 1, found.segment, found.offset + found.size_bytes, found.leaf)
+
+
+def _encode_batch(entries: Sequence[Entry], position: Position, time_ns: int) -> tuple[bytes, list[Record], Position]:
+    parts: list[bytes] = []
+    records: list[Record] = []
+    for number, entry in enumerate(entries):
+        flags = entry.flags
+        flags |= record.FIRST if number == 0 else 0
+        flags |= record.COMMIT if number == len(entries) - 1 else 0
+        commitment = hashlib.sha256(entry.payload).digest()
+        header = Header(position.index, time_ns, flags, entry.subject, position.leaf, commitment)
+        encoded, leaf = record.encode(header, entry.payload)
+        made = Record(
+            position.index, time_ns, flags, entry.subject, position.leaf, commitment, leaf, entry.payload,
+            position.segment, position.offset, len(encoded),
+        )  # fmt: skip
+        parts.append(encoded)
+        records.append(made)
+        position = _behind(made)
+    return b"".join(parts), records, position

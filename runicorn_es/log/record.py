@@ -1,0 +1,126 @@
+"""One record as bytes: lengths, checksum, header, payload. Knows positions and hashes, not what a payload means.
+
+Layout: docs/reference/format.md#record. Leaf and node hashes: RFC 6962, section 2.1.
+"""
+
+import hashlib
+import struct
+import zlib
+
+import msgspec
+
+from runicorn_es import settings
+
+FIRST = 1  # the first record of a batch
+COMMIT = 2  # the last record of a batch; without it the batch does not count
+COMPRESSED = 4  # the payload, behind its random bytes, is Zstandard
+PAGE = 8  # the payload is a page of files
+
+HASH_BYTES = 32
+NO_LEAF = bytes(HASH_BYTES)
+FRAME = struct.Struct("<III")
+_LENGTHS = struct.Struct("<II")
+
+
+class Header(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What is said of a record in the clear and for ever; the leaf of the Merkle tree is its hash."""
+
+    index: int
+    time_ns: int
+    flags: int
+    subject: str
+    previous_leaf: bytes
+    commitment: bytes
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A record on its way into the log: everything but its place, its time and its chain."""
+
+    subject: str
+    payload: bytes
+    flags: int = 0
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A record of the log. ``segment`` is the first index of its segment, ``offset`` counts bytes in that file."""
+
+    index: int
+    time_ns: int
+    flags: int
+    subject: str
+    previous_leaf: bytes
+    commitment: bytes
+    leaf: bytes
+    payload: bytes
+    segment: int
+    offset: int
+    size_bytes: int
+
+
+_header_encoder = msgspec.msgpack.Encoder()
+_header_decoder = msgspec.msgpack.Decoder(Header)
+
+
+def leaf_hash(header: bytes) -> bytes:
+    """Return SHA-256(0x00 | header), the leaf of RFC 6962."""
+    return hashlib.sha256(b"\x00" + header).digest()
+
+
+def encode(header: Header, payload: bytes) -> tuple[bytes, bytes]:
+    """Return the bytes of a record and its leaf hash."""
+    encoded = _header_encoder.encode(header)
+    assert len(encoded) <= settings.HEADER_BYTES_MAX
+    assert len(payload) <= settings.PAYLOAD_BYTES_MAX
+    lengths = _LENGTHS.pack(len(encoded), len(payload))
+    checksum = zlib.crc32(encoded, zlib.crc32(lengths))
+    return b"".join((FRAME.pack(len(encoded), len(payload), checksum), encoded, payload)), leaf_hash(encoded)
+
+
+def decode(buffer: bytes, at: int, *, segment: int, base: int) -> Record | None:
+    """Return the record at ``buffer[at:]``, or None where no whole and sound header and a whole payload stand.
+
+    ``base``: the offset of the buffer in its segment's file. The payload is not compared with its commitment.
+    """
+    if at + FRAME.size > len(buffer):
+        return None
+    header_bytes, payload_bytes, checksum = FRAME.unpack_from(buffer, at)
+    if header_bytes > settings.HEADER_BYTES_MAX or payload_bytes > settings.PAYLOAD_BYTES_MAX:
+        return None
+    header_at = at + FRAME.size
+    payload_at = header_at + header_bytes
+    end = payload_at + payload_bytes
+    if end > len(buffer):
+        return None
+    encoded = buffer[header_at:payload_at]
+    if zlib.crc32(encoded, zlib.crc32(buffer[at : at + _LENGTHS.size])) != checksum:
+        return None
+    try:
+        header = _header_decoder.decode(encoded)
+    except msgspec.MsgspecError:
+        return None
+    return Record(
+        header.index,
+        header.time_ns,
+        header.flags,
+        header.subject,
+        header.previous_leaf,
+        header.commitment,
+        leaf_hash(encoded),
+        buffer[payload_at:end],
+        segment,
+        base + at,
+        end - at,
+    )
+
+
+def bytes_needed(buffer: bytes, at: int) -> int:
+    """Return how many bytes the record at ``buffer[at:]`` claims to have; a frame's, if not even that is there."""
+    if at + FRAME.size > len(buffer):
+        return FRAME.size
+    header_bytes, payload_bytes, _ = FRAME.unpack_from(buffer, at)
+    return FRAME.size + int(header_bytes) + int(payload_bytes)
+
+
+def is_sound(record: Record) -> bool:
+    """Return whether the payload is the one that the header commits to."""
+    return hashlib.sha256(record.payload).digest() == record.commitment

@@ -1,0 +1,96 @@
+"""One segment file: its header, and reading records from it in order.
+
+Layout: docs/reference/format.md#segment.
+"""
+
+from collections.abc import Iterator
+import os
+from pathlib import Path
+import struct
+import zlib
+
+import msgspec
+
+from runicorn_es import settings
+from runicorn_es.errors import Damaged
+from runicorn_es.log import record
+from runicorn_es.log.record import Record
+
+MAGIC = b"RNCNLOG1"
+STORE_ID_BYTES = 16
+_HEADER = struct.Struct("<8s16sQ32s")
+_CHECKSUM = struct.Struct("<I")
+HEADER_BYTES = _HEADER.size + _CHECKSUM.size
+_READ_BYTES = 4 * settings.MIB
+
+
+class Position(msgspec.Struct, frozen=True, array_like=True):
+    """Where the next record goes: its index, the segment (by first index), the offset there, the leaf before it."""
+
+    index: int
+    segment: int
+    offset: int
+    leaf: bytes
+
+
+START = Position(0, 0, HEADER_BYTES, record.NO_LEAF)
+
+
+def encode_header(store_id: bytes, position: Position) -> bytes:
+    """Return the header of the segment that begins at this position."""
+    header = _HEADER.pack(MAGIC, store_id, position.index, position.leaf)
+    return header + _CHECKSUM.pack(zlib.crc32(header))
+
+
+def check_header(descriptor: int, path: Path, store_id: bytes, position: Position) -> None:
+    """Raise Damaged unless the file begins with the header that belongs at this position of this store."""
+    found = os.pread(descriptor, HEADER_BYTES, 0)
+    if len(found) == HEADER_BYTES and found[:8] == MAGIC and found[8:24] != store_id:
+        raise Damaged(f"{path} belongs to another store ({found[8:24].hex()}); restore the file from a backup")
+    if found != encode_header(store_id, position):
+        raise Damaged(f"the header of {path} is not what was written; restore the file from a backup of this store")
+
+
+def records(descriptor: int, position: Position) -> Iterator[Record]:
+    """Yield the sound records of one segment from a position on, each chained to the one before it.
+
+    Ends where no such record stands: at the end of the file, at a torn tail, or at damage.
+    """
+    offset, index, leaf = position.offset, position.index, position.leaf
+    while True:
+        buffer = os.pread(descriptor, _READ_BYTES, offset)
+        at = 0
+        while found := record.decode(buffer, at, segment=position.segment, base=offset):
+            if found.index != index or found.previous_leaf != leaf:
+                return
+            if not record.is_sound(found) and found.payload.strip(b"\x00"):
+                return
+            yield found
+            at += found.size_bytes
+            index += 1
+            leaf = found.leaf
+        offset += at
+        if at == 0 or len(buffer) < _READ_BYTES:
+            return
+
+
+def begins_another_batch(descriptor: int, position: Position) -> bool:
+    """Return whether behind this position, where no sound record stands, there is one that begins a batch.
+
+    A batch is synced before the next one is written. So a batch behind the bad place proves that the bad place was once
+    synced: it is damage, not a torn tail.
+    """
+    offset = position.offset
+    while True:
+        buffer = os.pread(descriptor, _READ_BYTES, offset)
+        for at in range(1 if offset == position.offset else 0, len(buffer) - record.FRAME.size):
+            # A header is an array of six: the byte behind the frame says so, and saves a decode at every byte.
+            if buffer[at + record.FRAME.size] != 0x96 or record.bytes_needed(buffer, at) > len(buffer) - at:
+                continue
+            found = record.decode(buffer, at, segment=position.segment, base=offset)
+            if found and found.flags & record.FIRST and found.index > position.index:
+                return True
+        if len(buffer) < _READ_BYTES:
+            return False
+        # Overlap by the longest record, so that one across the border is seen whole.
+        offset += _READ_BYTES - settings.PAYLOAD_BYTES_MAX - settings.HEADER_BYTES_MAX - record.FRAME.size

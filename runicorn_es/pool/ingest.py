@@ -1,0 +1,321 @@
+"""Files into the pool: staged, hashed as stored, made durable together, then renamed into place.
+
+The steps, for a whole batch of files at once:
+1. each file is copied into ``pool/incoming/<token>/`` and hashed; one that the pool has is skipped;
+2. one sync of the file system: the bytes are durable;
+3. rename to their names in the pool;
+4. one more sync: the names are durable. It also covers blobs that were "already there": whoever put them there may
+   have died before its own step 4.
+Only then may an event name them. A shared lease on ``incoming`` is held until that event is in the log.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+import errno
+from itertools import groupby
+import os
+from pathlib import Path
+from queue import SimpleQueue
+import shutil
+import stat
+from threading import Thread
+import time
+from typing import Literal, Protocol
+
+from blake3 import blake3
+import msgspec
+
+from runicorn_es import durable, settings
+from runicorn_es.errors import Rejected, WriteFailed
+from runicorn_es.layout import Layout
+from runicorn_es.names import Digest
+from runicorn_es.pool import Pool, hash_file, hash_range, seal
+from runicorn_es.pool.folders import Folders
+
+Mode = Literal["copy", "link", "move"]
+Progress = Callable[[int], None]
+_NO_COPY_FILE_RANGE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
+_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A file to take in: ``path`` is below ``folder``, and no link is followed between the two unless ``follow``."""
+
+    folder: str
+    path: str
+    mode: Mode = "copy"
+    follow: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{self.path}"
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What a source turned out to be. ``added_bytes`` is 0 when the pool had the blob already."""
+
+    digest: bytes
+    size_bytes: int
+    executable: bool
+    added_bytes: int
+
+
+class StatCache(Protocol):
+    """Remembers the digest of files by what stat says of them."""
+
+    def find(self, found: os.stat_result) -> bytes | None:
+        """Return the digest of an unchanged file, or None."""
+
+    def remember(self, found: os.stat_result, digest: bytes, seen_ns: int) -> None:
+        """Note the digest of a file that was read from ``seen_ns`` (of the file system's clock) on."""
+
+
+@contextmanager
+def taking_in(
+    layout: Layout, sources: Sequence[Source], *, token: str, cache: StatCache, progress: Progress
+) -> Iterator[list[Stored]]:
+    """Take files into the pool; yields what was stored, in order, once it is durable.
+
+    In the block the caller appends the events that name the blobs. When it ends well, the sources of mode ``move`` are
+    removed. When anything fails, staging is removed and every source is where it was; only one of mode ``link`` or
+    ``move`` that was already published as a blob stays read-only. ``progress`` is told bytes as they come.
+    Raises Rejected for what is not a regular file, or changed while it was read; OSError as it comes.
+    """
+    with durable.leased(layout.incoming):
+        staging = layout.incoming / token
+        staging.mkdir()
+        intake = _Intake(layout, staging, cache, progress)
+        try:
+            stored = intake.take(sources)
+            if stored:
+                intake.publish()
+            yield stored
+        except BaseException:
+            intake.restore_sources()
+            raise
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        intake.remove_moved()
+
+
+class _Intake:
+    """One batch on its way in."""
+
+    def __init__(self, layout: Layout, staging: Path, cache: StatCache, progress: Progress) -> None:
+        self._layout = layout
+        self._pool = Pool(layout)
+        self._staging = staging
+        self._cache = cache
+        self._progress = progress
+        self._staged: dict[bytes, Path] = {}
+        self._moved: list[Source] = []
+        # Sources that share their inode with a blob to be, with the mode and times to restore if all comes to nothing.
+        self._adopted: list[tuple[Path, os.stat_result]] = []
+        self._is_published = False
+
+    def take(self, sources: Sequence[Source]) -> list[Stored]:
+        stored: list[Stored] = []
+        for folder, group in groupby(sources, key=lambda source: source.folder):
+            with Folders(folder) as folders:
+                stored += [self._take_one(source, folders) for source in group]
+        return stored
+
+    def publish(self) -> None:
+        """Steps 2 to 4: nothing is named before its bytes are durable, nor handed on before its name is."""
+        try:
+            if self._staged:
+                durable.sync_filesystem(self._layout.pool)
+            self._is_published = True
+            for digest, path in self._staged.items():
+                durable.rename(path, self._layout.blob(Digest(digest)))
+            durable.sync_filesystem(self._layout.pool)
+        except OSError as error:
+            raise WriteFailed(error.errno, f"the files could not be made durable ({error.strerror})") from error
+
+    def restore_sources(self) -> None:
+        if self._is_published:
+            # The inode is a blob now, and another writer may have named it already: it stays as a blob must be.
+            return
+        for path, before in self._adopted:
+            with suppress(OSError):
+                path.chmod(stat.S_IMODE(before.st_mode))
+                os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    def remove_moved(self) -> None:
+        for source in self._moved:
+            with suppress(FileNotFoundError):
+                Path(str(source)).unlink()
+
+    def _take_one(self, source: Source, folders: Folders) -> Stored:
+        descriptor = _open_source(source, folders)
+        try:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                raise Rejected(f"{source} is not a regular file but {_kind(before)}; only files can be stored")
+            if source.mode == "move":
+                self._moved.append(source)
+            executable = bool(before.st_mode & 0o111)
+            known = self._cache.find(before)
+            if known is not None and self._has(known, before.st_size):
+                self._progress(before.st_size)
+                return Stored(known, before.st_size, executable, 0)
+            seen_ns = time.time_ns()
+            digest, added_bytes = self._store(source, descriptor, before)
+            self._cache.remember(before, digest, seen_ns)
+            return Stored(digest, before.st_size, executable, added_bytes)
+        finally:
+            os.close(descriptor)
+
+    def _store(self, source: Source, descriptor: int, before: os.stat_result) -> tuple[bytes, int]:
+        if source.mode != "copy" and (digest := self._adopt(source, descriptor, before)) is not None:
+            return digest
+        if before.st_size <= settings.SMALL_FILE_BYTES:
+            return self._store_small(source, descriptor, before)
+        return self._store_large(source, descriptor, before)
+
+    def _store_small(self, source: Source, descriptor: int, before: os.stat_result) -> tuple[bytes, int]:
+        content = os.read(descriptor, settings.SMALL_FILE_BYTES + 1)
+        _require_unchanged(source, descriptor, before, len(content))
+        digest = blake3(content).digest()
+        self._progress(len(content))
+        if self._has(digest, len(content)):
+            return digest, 0
+        path = self._staging / digest.hex()
+        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
+        try:
+            durable.write_all(target, content)
+            seal(target)
+        finally:
+            os.close(target)
+        self._staged[digest] = path
+        return digest, len(content)
+
+    def _store_large(self, source: Source, descriptor: int, before: os.stat_result) -> tuple[bytes, int]:
+        path = self._staging / f"large-{len(self._staged)}"
+        target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
+        try:
+            digest, size_bytes = _copy_and_hash(descriptor, target, self._progress)
+            _require_unchanged(source, descriptor, before, size_bytes)
+            seal(target)
+        finally:
+            os.close(target)
+        if self._has(digest, size_bytes):
+            path.unlink()
+            return digest, 0
+        self._staged[digest] = path
+        return digest, size_bytes
+
+    def _adopt(self, source: Source, descriptor: int, before: os.stat_result) -> tuple[bytes, int] | None:
+        """Take the source's own inode into the pool; None where the file system cannot."""
+        path = self._staging / f"adopted-{len(self._adopted)}"
+        try:
+            os.link(str(source), path, follow_symlinks=source.follow)
+        except OSError as error:
+            if error.errno in _NO_LINK:
+                return None
+            raise
+        if not os.path.samestat(path.stat(), before):
+            raise Rejected(f"{source} was replaced while it was read; nothing was logged; try again")
+        digest = hash_file(descriptor, before.st_size)
+        _require_unchanged(source, descriptor, before, before.st_size)
+        self._progress(before.st_size)
+        if self._has(digest, before.st_size):
+            path.unlink()
+            return digest, 0
+        self._adopted.append((Path(str(source)), before))
+        seal(descriptor)
+        self._staged[digest] = path
+        return digest, before.st_size
+
+    def _has(self, digest: bytes, size_bytes: int) -> bool:
+        return digest in self._staged or self._pool.holds(digest, size_bytes)
+
+
+def _open_source(source: Source, folders: Folders) -> int:
+    """Open a source for reading without waiting on a FIFO and, unless asked, without following a link."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    try:
+        if source.follow:
+            return os.open(str(source), flags)
+        folder, name = folders.enter(source.path)
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Rejected(
+                f"{source} is a symbolic link; pass symlinks='follow' to store the file it points to, or exclude it"
+            ) from error
+        if error.errno == errno.ENXIO:
+            raise Rejected(f"{source} is a socket or a device; only files can be stored") from error
+        if error.filename is not None:
+            error.filename = str(source)
+        raise
+
+
+def _require_unchanged(source: Source, descriptor: int, before: os.stat_result, read_bytes: int) -> None:
+    after = os.fstat(descriptor)
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns) or read_bytes != before.st_size:
+        raise Rejected(f"{source} changed while it was read; nothing was logged; log it when its writer has finished")
+
+
+def _copy_and_hash(source: int, target: int, progress: Progress) -> tuple[bytes, int]:
+    """Copy a file and hash what was stored, the two overlapped with each other and with the disk.
+
+    Each step's write-back is started at once, while another thread hashes the stored pages behind it.
+    """
+    hasher = blake3(max_threads=blake3.AUTO)
+    copied: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
+    failures: list[BaseException] = []
+
+    def hash_behind() -> None:
+        try:
+            while step := copied.get():
+                hash_range(hasher, target, *step)
+        except BaseException as error:  # noqa: BLE001
+            failures.append(error)
+
+    thread = Thread(target=hash_behind, daemon=True)
+    thread.start()
+    offset = 0
+    try:
+        while count := _copy_step(source, target, offset):
+            durable.start_writing_back(target, offset, count)
+            copied.put((offset, count))
+            offset += count
+            progress(count)
+    finally:
+        copied.put(None)
+        thread.join()
+    if failures:
+        raise failures[0]
+    return hasher.digest(), offset
+
+
+def _copy_step(source: int, target: int, offset: int) -> int:
+    """Copy up to one step at this offset and return its bytes: a whole step, except at the end of the file."""
+    done = 0
+    while done < settings.COPY_STEP_BYTES:
+        at = offset + done
+        try:
+            count = os.copy_file_range(source, target, settings.COPY_STEP_BYTES - done, at, at)
+        except OSError as error:
+            if error.errno not in _NO_COPY_FILE_RANGE:
+                raise
+            content = os.pread(source, min(settings.COPY_STEP_BYTES - done, settings.MIB), at)
+            os.lseek(target, at, os.SEEK_SET)
+            durable.write_all(target, content)
+            count = len(content)
+        if count == 0:
+            break
+        done += count
+    return done
+
+
+def _kind(found: os.stat_result) -> str:
+    kinds = {
+        stat.S_IFDIR: "a folder (use add_dir)",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a character device",
+        stat.S_IFBLK: "a block device",
+        stat.S_IFLNK: "a symbolic link",
+    }
+    return kinds.get(stat.S_IFMT(found.st_mode), "something else")

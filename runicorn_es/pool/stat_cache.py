@@ -1,0 +1,68 @@
+"""The digests of files by what stat says of them, so that an unchanged tree costs only its stats.
+
+A row is trusted only if the file was last changed well before it was read: a change within the clock's granularity
+could not be told from none ("racily clean", as git calls it). A wrong row could only come from a file whose content was
+changed and whose change time was kept, which no system call does.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+import os
+import struct
+import zlib
+
+from runicorn_es.tables import Reader, Writer
+
+PREFIX = b"~"
+_KEY = struct.Struct(">QQ")
+_ROW = struct.Struct("<QqqQ32s")
+_CHECKSUM = struct.Struct("<I")
+_GRANULARITY_NS = 50_000_000
+_COARSE_GRANULARITY_NS = 2_000_000_000
+
+
+class TableStatCache:
+    """A stat cache in the tables. Rows learned are kept in memory until ``flush``."""
+
+    def __init__(
+        self,
+        reading: Callable[[], AbstractContextManager[Reader]],
+        writing: Callable[[], AbstractContextManager[Writer]],
+    ) -> None:
+        self._reading = reading
+        self._writing = writing
+        self._learned: dict[bytes, bytes] = {}
+
+    def find(self, found: os.stat_result) -> bytes | None:
+        """Return the digest of an unchanged file, or None."""
+        with self._reading() as rows:
+            row = rows.get(_key(found))
+        if row is None or len(row) != _ROW.size + _CHECKSUM.size:
+            return None
+        if zlib.crc32(row[: _ROW.size]) != _CHECKSUM.unpack_from(row, _ROW.size)[0]:
+            return None
+        size_bytes, mtime_ns, ctime_ns, _, digest = _ROW.unpack_from(row)
+        if (size_bytes, mtime_ns, ctime_ns) != (found.st_size, found.st_mtime_ns, found.st_ctime_ns):
+            return None
+        return bytes(digest)
+
+    def remember(self, found: os.stat_result, digest: bytes, seen_ns: int) -> None:
+        """Note the digest of a file that was read from ``seen_ns`` on, unless it was changed just before."""
+        changed_ns = max(found.st_mtime_ns, found.st_ctime_ns)
+        is_coarse = found.st_mtime_ns % 1_000_000_000 == 0
+        if changed_ns + (_COARSE_GRANULARITY_NS if is_coarse else _GRANULARITY_NS) > seen_ns:
+            return
+        row = _ROW.pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns, seen_ns, digest)
+        self._learned[_key(found)] = row + _CHECKSUM.pack(zlib.crc32(row))
+
+    def flush(self) -> None:
+        """Write the rows learned, in the order of their keys."""
+        if self._learned:
+            with self._writing() as out:
+                for key in sorted(self._learned):
+                    out.put(key, self._learned[key])
+            self._learned.clear()
+
+
+def _key(found: os.stat_result) -> bytes:
+    return PREFIX + _KEY.pack(found.st_dev, found.st_ino)

@@ -1,0 +1,42 @@
+"""Tables folded from the log, and nothing else. Delete them and they come back, byte for byte.
+
+Each module here has ``apply(batch, out)``: a pure fold of one batch into rows. ``SCHEMA`` names what the rows mean; a
+store whose tables carry another number is folded anew.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from runicorn_es import codec
+from runicorn_es.log import Position, Record
+from runicorn_es.log.record import COMPRESSED, PAGE
+from runicorn_es.projections import batches, catalog, counts, lineage, pages, places, tree
+from runicorn_es.projections.fact import Fact
+from runicorn_es.tables import Reader, Writer
+
+SCHEMA = 1
+_CURSOR = b"c"
+_FOLDS = (places.apply, tree.apply, pages.apply, batches.apply, catalog.apply, lineage.apply, counts.apply)
+_decode_position = msgspec.msgpack.Decoder(Position).decode
+
+
+def cursor(view: Reader) -> Position | None:
+    """Return the position up to which the log is folded into these tables, or None for new ones."""
+    found = view.get(_CURSOR)
+    return None if found is None else _decode_position(found)
+
+
+def fold(batch: Sequence[Record], behind: Position, out: Writer) -> None:
+    """Fold one batch into the tables and move their cursor behind it, all in the same transaction."""
+    facts = [_fact(record) for record in batch]
+    for apply in _FOLDS:
+        apply(facts, out)
+    out.put(_CURSOR, msgspec.msgpack.encode(behind))
+
+
+def _fact(record: Record) -> Fact:
+    # A page is never decoded here; a blanked payload has nothing to say.
+    if record.flags & PAGE or codec.is_blank(record.payload):
+        return Fact(record, ())
+    return Fact(record, codec.decode(record.payload, compressed=bool(record.flags & COMPRESSED)))

@@ -1,0 +1,117 @@
+"""Artifacts, their versions and their aliases."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from runicorn_es.events import (
+    AliasRemoved,
+    AliasSet,
+    DescriptionChanged,
+    MetadataChanged,
+    TagsChanged,
+    VersionCreated,
+    VersionDeleted,
+    VersionPurged,
+    VersionRestored,
+)
+from runicorn_es.log import Record
+from runicorn_es.projections.fact import Fact
+from runicorn_es.projections.rows import (
+    ALIASES,
+    ARTIFACTS,
+    DELETED,
+    PURGED,
+    READY,
+    VERSIONS,
+    AliasRow,
+    ArtifactRow,
+    VersionRow,
+)
+from runicorn_es.tables import Writer
+
+
+def apply(batch: Sequence[Fact], out: Writer) -> None:
+    """Fold what a batch says of artifacts, versions and aliases."""
+    for fact in batch:
+        record = fact.record
+        for event in fact.events:
+            match event:
+                case VersionCreated():
+                    _create(event, record, out)
+                case MetadataChanged():
+                    row = _version(out, event.name, event.version)
+                    VERSIONS.put(out, replace(row, metadata_position=record.index), event.name, event.version)
+                case TagsChanged():
+                    row = _version(out, event.name, event.version)
+                    VERSIONS.put(out, replace(row, tags_position=record.index), event.name, event.version)
+                case DescriptionChanged():
+                    row = _version(out, event.name, event.version)
+                    VERSIONS.put(out, replace(row, description_position=record.index), event.name, event.version)
+                case AliasSet():
+                    alias = AliasRow(event.alias, event.version, record.index, record.time_ns)
+                    ALIASES.put(out, alias, event.name, event.alias)
+                case AliasRemoved():
+                    ALIASES.delete(out, event.name, event.alias)
+                case VersionDeleted():
+                    _change_status(event.name, event.version, DELETED, record, out)
+                case VersionRestored():
+                    _change_status(event.name, event.version, READY, record, out)
+                case VersionPurged():
+                    _change_status(event.name, event.version, PURGED, record, out)
+                case _:
+                    pass
+
+
+def _create(event: VersionCreated, record: Record, out: Writer) -> None:
+    version = VersionRow(
+        event.name,
+        event.type,
+        event.version,
+        READY,
+        record.time_ns,
+        event.run,
+        event.digest,
+        event.file_count,
+        event.reference_count,
+        event.size_bytes,
+        record.index,
+    )
+    VERSIONS.put(out, version, event.name, event.version)
+    artifact = ARTIFACTS.get(out, event.name)
+    if artifact is None:
+        artifact = ArtifactRow(event.name, event.type, record.time_ns, 0, 0, 0, 0, 0)
+    assert event.version == artifact.allotted + 1, "version numbers grow by one"
+    artifact = replace(
+        artifact,
+        updated_ns=record.time_ns,
+        allotted=event.version,
+        latest=event.version,
+        live=artifact.live + 1,
+        size_bytes=artifact.size_bytes + event.size_bytes,
+    )
+    ARTIFACTS.put(out, artifact, event.name)
+
+
+def _change_status(name: str, number: int, status: str, record: Record, out: Writer) -> None:
+    version = _version(out, name, number)
+    deleted_ns = 0 if status == READY else version.deleted_ns or record.time_ns
+    VERSIONS.put(out, replace(version, status=status, deleted_ns=deleted_ns), name, number)
+    artifact = ARTIFACTS.get(out, name)
+    assert artifact is not None, "a version has an artifact"
+    change = (status == READY) - (version.status == READY)
+    live = (row.version for row in VERSIONS.scan(out, name, reverse=True) if row.status == READY)
+    artifact = replace(
+        artifact,
+        updated_ns=record.time_ns,
+        latest=next(live, 0),
+        live=artifact.live + change,
+        size_bytes=artifact.size_bytes + change * version.size_bytes,
+    )
+    ARTIFACTS.put(out, artifact, name)
+
+
+def _version(out: Writer, name: str, number: int) -> VersionRow:
+    row = VERSIONS.get(out, name, number)
+    assert row is not None, "an event names a version that was created before"
+    return row

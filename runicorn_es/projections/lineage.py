@@ -1,0 +1,41 @@
+"""Runs, what they used and what they made. Edges are facts: they stay when a version is deleted."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from runicorn_es.events import BatchAppended, RunFinished, RunStarted, VersionCreated, VersionUsed
+from runicorn_es.log import Record
+from runicorn_es.projections.fact import Fact
+from runicorn_es.projections.rows import INPUTS, OUTPUTS, RUNNING, RUNS, USES, EdgeRow, RunRow
+from runicorn_es.tables import Writer
+
+
+def apply(batch: Sequence[Fact], out: Writer) -> None:
+    """Fold what a batch says of runs and edges."""
+    for fact in batch:
+        record = fact.record
+        user, host = "", ""
+        for event in fact.events:
+            match event:
+                case BatchAppended():
+                    user, host = event.user, event.host
+                case RunStarted():
+                    RUNS.put(out, _begin(event, record, user, host), event.run)
+                case RunFinished():
+                    row = RUNS.get(out, event.run)
+                    assert row is not None, "a run that ends was started"
+                    RUNS.put(out, replace(row, status=event.status, finished_ns=record.time_ns), event.run)
+                case VersionCreated(run=str(run)):
+                    edge = EdgeRow(run, event.name, event.version, record.index, record.time_ns)
+                    OUTPUTS.put(out, edge, run, event.name, event.version)
+                case VersionUsed():
+                    edge = EdgeRow(event.run, event.name, event.version, record.index, record.time_ns)
+                    INPUTS.put(out, edge, event.run, event.name, event.version)
+                    USES.put(out, edge, event.name, event.version, event.run)
+                case _:
+                    pass
+
+
+def _begin(event: RunStarted, record: Record, user: str, host: str) -> RunRow:
+    return RunRow(event.run, event.project, event.name, RUNNING, record.time_ns, 0, user, host, record.index)

@@ -1,0 +1,152 @@
+"""The rows of the tables and how their keys are spelled.
+
+A key is a letter for the kind of row and then its parts, each ended by a zero byte, so that rows of one artifact stand
+together and in order. Numbers are big-endian. A part too long for a key is cut and completed by its SHA-256.
+"""
+
+from collections.abc import Iterator
+import hashlib
+from typing import Generic, TypeVar
+
+import msgspec
+
+from runicorn_es.tables import Reader, Writer
+
+READY = "ready"
+DELETED = "deleted"
+PURGED = "purged"
+
+RUNNING = "running"
+
+_PART_BYTES_MAX = 120
+_PART_BYTES_KEPT = 80
+
+RowType = TypeVar("RowType", bound=msgspec.Struct)
+
+
+class ArtifactRow(msgspec.Struct, frozen=True, array_like=True):
+    """allotted: the highest version number given so far. latest: the newest live version, 0 if none."""
+
+    name: str
+    type: str
+    created_ns: int
+    updated_ns: int
+    allotted: int
+    latest: int
+    live: int
+    size_bytes: int
+
+
+class VersionRow(msgspec.Struct, frozen=True, array_like=True):
+    """position: index of the record that created it. The three others: of the record that last set it, or -1."""
+
+    name: str
+    type: str
+    version: int
+    status: str
+    created_ns: int
+    run: str | None
+    digest: bytes
+    file_count: int
+    reference_count: int
+    size_bytes: int
+    position: int
+    metadata_position: int = -1
+    tags_position: int = -1
+    description_position: int = -1
+    deleted_ns: int = 0
+
+
+class AliasRow(msgspec.Struct, frozen=True, array_like=True):
+    """Where an alias points, and since which record."""
+
+    alias: str
+    version: int
+    position: int
+    time_ns: int
+
+
+class RunRow(msgspec.Struct, frozen=True, array_like=True):
+    """position: index of the record that started it. finished_ns: 0 while it is running."""
+
+    run: str
+    project: str
+    name: str | None
+    status: str
+    started_ns: int
+    finished_ns: int
+    user: str
+    host: str
+    position: int
+
+
+class EdgeRow(msgspec.Struct, frozen=True, array_like=True):
+    """A run used or made a version, as of this record."""
+
+    run: str
+    name: str
+    version: int
+    position: int
+    time_ns: int
+
+
+class CountRow(msgspec.Struct, frozen=True, array_like=True):
+    """Sums over the live versions, and over the deleted ones that can be restored."""
+
+    artifacts: int = 0
+    versions: int = 0
+    size_bytes: int = 0
+    deleted_versions: int = 0
+    deleted_bytes: int = 0
+
+
+class Family(Generic[RowType]):
+    """All rows of one kind: how their keys begin, and their type."""
+
+    def __init__(self, letter: bytes, row_type: type[RowType]) -> None:
+        self._letter = letter
+        self._decode = msgspec.msgpack.Decoder(row_type).decode
+
+    def key(self, *parts: str | int | bytes) -> bytes:
+        """Return the key of a row, or the beginning of the keys of several."""
+        return self._letter + b"".join(_part(part) for part in parts)
+
+    def get(self, view: Reader, *parts: str | int | bytes) -> RowType | None:
+        """Return the row with these key parts, or None."""
+        found = view.get(self.key(*parts))
+        return None if found is None else self._decode(found)
+
+    def put(self, out: Writer, row: RowType, *parts: str | int | bytes) -> None:
+        """Set the row with these key parts."""
+        out.put(self.key(*parts), _encode(row))
+
+    def delete(self, out: Writer, *parts: str | int | bytes) -> None:
+        """Remove the row with these key parts."""
+        out.delete(self.key(*parts))
+
+    def scan(self, view: Reader, *parts: str | int | bytes, reverse: bool = False) -> Iterator[RowType]:
+        """Yield the rows whose keys begin with these parts, in order."""
+        for _, value in view.scan(self.key(*parts), reverse=reverse):
+            yield self._decode(value)
+
+
+_encode = msgspec.msgpack.Encoder().encode
+
+ARTIFACTS = Family(b"a", ArtifactRow)
+VERSIONS = Family(b"v", VersionRow)
+ALIASES = Family(b"l", AliasRow)
+RUNS = Family(b"r", RunRow)
+INPUTS = Family(b"u", EdgeRow)  # by run
+USES = Family(b"w", EdgeRow)  # by version
+OUTPUTS = Family(b"o", EdgeRow)  # by run
+COUNTS = Family(b"s", CountRow)
+
+
+def _part(part: str | int | bytes) -> bytes:
+    if isinstance(part, int):
+        return part.to_bytes(8, "big")
+    if isinstance(part, str):
+        part = part.encode()
+    if len(part) > _PART_BYTES_MAX:
+        part = part[:_PART_BYTES_KEPT] + b"\x01" + hashlib.sha256(part).digest()
+    return part + b"\x00"

@@ -1,0 +1,31 @@
+"""The numbers of the store, with their units in their names."""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# The format: these are part of what is on disk (docs/reference/format.md).
+FORMAT_VERSION = 1
+SEGMENT_BYTES = 64 * MIB
+PAYLOAD_BYTES_MAX = 1 * MIB
+HEADER_BYTES_MAX = 32 * KIB
+PAGE_FILES_MEAN = 256
+PAGE_FILES_MAX = 2048
+PAGE_BYTES_MAX = 256 * KIB
+REFERENCES_PER_RECORD = 256
+COMPRESS_FROM_BYTES = 4 * KIB
+
+# What a request may contain.
+NAME_CHARACTERS_MAX = 128
+PATH_BYTES_MAX = 4096
+PATH_PART_BYTES_MAX = 255
+METADATA_BYTES_MAX = 512 * KIB
+DESCRIPTION_CHARACTERS_MAX = 64 * KIB
+TAGS_MAX = 1000
+
+# How the work is done; free to change.
+LOCK_WAIT_S = 60.0
+COPY_STEP_BYTES = 16 * MIB
+SMALL_FILE_BYTES = 1 * MIB
+REFOLD_RECORDS_PER_TRANSACTION = 50_000
+LMDB_MAP_BYTES = 1 << 40
+LMDB_READERS_MAX = 2048

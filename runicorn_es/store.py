@@ -1,0 +1,452 @@
+"""The one writer: lock, catch up, decide, append, project.
+
+Invariants:
+- Whoever appends holds the writer's lock, and has read the log up to its end under that lock.
+- A call that changes something returns only after its batch is durable; one that finds nothing to change, only after
+  what it found is durable.
+- The tables' cursor is written in the same transaction as the rows; it may lag behind the log, never lead.
+- After a write or a sync has failed, this object writes no more.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+import os
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from runicorn_es import codec, decisions, durable, founding, names, projections, queries, settings, tables
+from runicorn_es.ambient import SYSTEM, Ambient
+from runicorn_es.artifact.draft import Artifact
+from runicorn_es.artifact.paging import pages_of, require_tree
+from runicorn_es.artifact.stored import ArtifactVersion, VersionNumber
+from runicorn_es.commands import (
+    Command,
+    DeleteVersion,
+    LogArtifact,
+    NoteRecovery,
+    RemoveAlias,
+    RestoreVersion,
+    SetAlias,
+)
+from runicorn_es.errors import Busy, Rejected, RunicornError, WriteFailed
+from runicorn_es.events import BatchAppended, Draft, Event, FileAdded, ReferenceAdded, StoreCreated, VersionCreated
+from runicorn_es.layout import Layout
+from runicorn_es.location import storage_root
+from runicorn_es.log import START, Entry, Log, Position, Record
+from runicorn_es.log.checkpoint import Head, Signer
+from runicorn_es.log.record import COMPRESSED, PAGE
+from runicorn_es.names import parse_reference
+from runicorn_es.pool import Pool, stat_cache
+from runicorn_es.pool.ingest import Progress, taking_in
+from runicorn_es.pool.stat_cache import TableStatCache
+from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
+from runicorn_es.queries import Direction, Lineage, Stats, View
+from runicorn_es.tables import MemoryTables, Tables
+
+
+class Store:
+    """A store of artifacts in a folder. Open one with ``runicorn_es.open_store``; close it, or use it in a ``with``.
+
+    One object serves all threads of a process; after a fork, the child opens its own files by itself.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        read_only: bool = False,
+        ambient: Ambient = SYSTEM,
+        lock_wait_s: float = settings.LOCK_WAIT_S,
+    ) -> None:
+        self.layout = Layout(Path(root).absolute())
+        self.is_read_only = read_only
+        self._ambient = ambient
+        self._lock_wait_s = lock_wait_s
+        self.identity = founding.require(self.layout) if read_only else founding.found(self.layout, ambient)
+        self._log = Log(self.layout, self.identity.raw_id)
+        self.pool = Pool(self.layout)
+        self._signer: Signer | None = None
+        self._failure: BaseException | None = None
+        self._is_closed = False
+        self._begin_in_this_process()
+
+    # What changes the store.
+
+    def log_artifact(
+        self,
+        artifact: Artifact,
+        *,
+        run: str | None = None,
+        aliases: Sequence[str] = (),
+        key: str | None = None,
+        progress: Progress | None = None,
+    ) -> VersionNumber:
+        """Store an artifact's files and give it its next version number. Durable when this returns.
+
+        run: the id of the run that made it. aliases: to set on the new version, in the same step. key: an idempotency
+        key; a second call with the same key returns the version of the first. progress: told bytes as they are read.
+
+        Raises Rejected (nothing to log, the name is taken by another type, a file changed while it was read), Busy, or
+        the OSError of a full disk; then nothing was logged.
+        """
+        self._require_writable()
+        parsed = tuple(dict.fromkeys(names.parse_alias(alias) for alias in aliases if alias != names.LATEST))
+        sources = artifact.staged_sources()
+        if not sources and not artifact.staged_references:
+            decisions.refuse_empty(artifact.name)
+        require_tree([path for path, _ in sources])
+        with self.reading() as view:
+            decisions.require_loggable(view, artifact.name, artifact.type)
+        cache = TableStatCache(self._tables.reading, self._tables.writing)
+        token = f"{os.getpid()}-{self._ambient.token(8).hex()}"
+        intake = taking_in(
+            self.layout, [source for _, source in sources], token=token, cache=cache, progress=progress or _silently
+        )
+        with self._poisoned_by(WriteFailed), intake as stored:
+            files = (
+                FileAdded(path, found.digest, found.size_bytes, found.executable)
+                for (path, _), found in zip(sources, stored, strict=True)
+            )
+            pages = tuple(pages_of(files))
+            references = tuple(artifact.staged_references)
+            command = LogArtifact(
+                artifact.name,
+                artifact.type,
+                run,
+                pages,
+                references,
+                codec.content_digest([page.digest for page in pages], references),
+                artifact.metadata_json(),
+                tuple(artifact.tags),
+                artifact.description,
+                parsed,
+            )
+            created = _the_version(self.execute(command, run=run, key=key))
+        cache.flush()
+        artifact.version = created.version
+        return VersionNumber.of(created.name, created.version, created.digest)
+
+    def alias(self, spec: str, alias: str, *, reason: str | None = None) -> None:
+        """Point an alias at a version, moving it if it exists. Raises Unknown, Rejected for ``latest`` and ``v3``."""
+        self.execute(SetAlias(parse_reference(spec), names.parse_alias(alias), reason))
+
+    def unalias(self, name: str, alias: str | None = None, *, reason: str | None = None) -> None:
+        """Remove an alias: ``unalias("m", "production")`` or ``unalias("m:production")``. Raises Unknown."""
+        reference = parse_reference(name if alias is None else f"{name}:{alias}")
+        if reference.alias is None:
+            raise Rejected(f"{reference.text!r} names no alias to remove; write name:alias, and not 'latest'")
+        self.execute(RemoveAlias(reference.name, reference.alias, reason))
+
+    def delete(self, spec: str, *, reason: str | None = None, force: bool = False) -> None:
+        """Hide a version; ``restore`` brings it back. Its number is never given again.
+
+        Raises Rejected, with the reasons, when an alias points to it or a live version was made from it; not with
+        ``force``.
+        """
+        self.execute(DeleteVersion(parse_reference(spec), reason, force))
+
+    def restore(self, spec: str, *, reason: str | None = None) -> None:
+        """Bring a deleted version back with everything it had."""
+        self.execute(RestoreVersion(parse_reference(spec), reason))
+
+    def execute(self, command: Command, *, run: str | None = None, key: str | None = None) -> tuple[Event, ...]:
+        """Carry out a command and return its events (none if all was so already), once they are durable.
+
+        The events of pages and references are not among those returned. Raises Rejected and its kinds when the command
+        cannot be met, Busy when another writer held the lock too long, OSError or WriteFailed when the disk failed.
+        """
+        self._require_writable()
+        with self._writing() as position:
+            with self._tables.reading() as rows:
+                view = View(rows, self._log)
+                if key is not None and (earlier := queries.batch_of_key(view, key)) is not None:
+                    self._log.sync(position)
+                    return view.events(earlier)
+                drafts = decisions.decide(command, view)
+            if not drafts:
+                # What was found may have been written by a process that died before its sync.
+                self._log.sync(position)
+                return ()
+            self._append(drafts, position, run=run, key=key)
+            return tuple(event for draft in drafts if not draft.is_page for event in draft.events)
+
+    # What asks the store.
+
+    def artifacts(self, type: str | None = None) -> list[ArtifactRow]:  # noqa: A002
+        """Return the artifacts that have a live version, by name; of one type if given."""
+        with self.reading() as view:
+            return queries.artifacts(view, type)
+
+    def versions(self, name: str, *, deleted: bool = False) -> list[VersionRow]:
+        """Return the live versions of an artifact, oldest first; with ``deleted`` all. Raises Unknown."""
+        with self.reading() as view:
+            return queries.versions(view, name, deleted=deleted)
+
+    def get(self, spec: str) -> ArtifactVersion:
+        """Return a version by ``name``, ``name:v3``, ``name:alias`` or ``name@digest-prefix``. Records nothing."""
+        with self.reading() as view:
+            row = queries.resolve(view, parse_reference(spec))
+        return self.version_of(row)
+
+    def version_of(self, row: VersionRow) -> ArtifactVersion:
+        """Return the version of a row."""
+        return ArtifactVersion(row, self.reading, self.pool, self.layout)
+
+    def aliases(self, name: str) -> list[AliasRow]:
+        """Return the aliases of an artifact; ``latest``, which is computed, is not among them. Raises Unknown."""
+        with self.reading() as view:
+            queries.artifact(view, name)
+            return queries.aliases(view, name)
+
+    def stats(self) -> Stats:
+        """Return how many artifacts and versions there are, how large they are, and what the pool saves."""
+        with self.reading() as view:
+            return queries.stats(view, self.pool.size_bytes())
+
+    def lineage(self, spec: str, direction: Direction = "both", depth: int | None = None) -> Lineage:
+        """Return what a version was made from and what was made with it, through the runs between.
+
+        direction: ``upstream``, ``downstream`` or ``both``. depth: steps from version to version; None for all.
+        """
+        if direction not in ("upstream", "downstream", "both"):
+            raise ValueError(f"direction must be 'upstream', 'downstream' or 'both', not {direction!r}")
+        with self.reading() as view:
+            row = queries.resolve(view, parse_reference(spec), deleted=True)
+            return queries.lineage(view, row, direction=direction, depth=depth)
+
+    def runs(self) -> list[RunRow]:
+        """Return all runs, oldest first."""
+        with self.reading() as view:
+            return queries.runs(view)
+
+    def events(self, after: int = -1) -> Iterator[tuple[Record, tuple[Event, ...]]]:
+        """Yield the records beyond index ``after`` and their events, in order, up to the end of the log."""
+        while True:
+            with self.reading() as view:
+                some = list(queries.history(view, after, min(after + 1 + 256, queries.head(view)[0])))
+            yield from some
+            if not some:
+                return
+            after = some[-1][0].index
+
+    def rebuild(self) -> list[bytes]:
+        """Fold the tables anew from the log and return the keys whose rows differed from the old ones.
+
+        The new rows take the place of the old in one step. Raises Damaged where the log is damaged; then the old stay.
+        """
+        self._require_writable()
+        with self._writing():
+            anew = MemoryTables()
+            self._fold_into(anew)
+            with self._tables.writing() as out, anew.reading() as wanted:
+                old = {key: value for key, value in out.scan(b"") if not key.startswith(stat_cache.PREFIX)}
+                new = dict(wanted.scan(b""))
+                differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+                for key in differing:
+                    if key in new:
+                        out.put(key, new[key])
+                    else:
+                        out.delete(key)
+        return differing
+
+    @contextmanager
+    def reading(self) -> Iterator[View]:
+        """Open the newest state for the length of a block. Keep it short; take no lock in it."""
+        self._begin_again_after_fork()
+        if self._is_closed:
+            raise Rejected(f"the store at {self.layout.root} was closed; open it anew")
+        if self._log.has_more(self._position):
+            self._catch_up()
+        with self._tables.reading() as rows:
+            yield View(rows, self._log)
+
+    def close(self) -> None:
+        """Release the tables. A closed store answers no more."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._tables.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Store at {str(self.layout.root)!r}{', read only' if self.is_read_only else ''}>"
+
+    # How it is done.
+
+    def _begin_in_this_process(self) -> None:
+        self._pid = os.getpid()
+        self._thread_lock = Lock()
+        self._position = START
+        self._has_recovered = False
+        self._tables: Tables = MemoryTables()
+        if not self.is_read_only:
+            identity = f"{self.identity.store_id} {projections.SCHEMA}"
+            self._tables = tables.open_tables(self.layout.tables, self.layout.boot, identity)
+        try:
+            self._catch_up()
+        except tables.TablesFailed:
+            # On a full disk the store must stay readable, and small enough to be cleaned up.
+            self._tables.close()
+            self._tables = MemoryTables()
+            self._catch_up()
+        if not self.is_read_only and self._position == START:
+            with self._writing() as position:
+                if position == START:
+                    event = StoreCreated(self.identity.raw_id, settings.FORMAT_VERSION)
+                    self._append([Draft("", (event,))], position)
+
+    def _begin_again_after_fork(self) -> None:
+        # The parent's locks may be held by threads that do not exist here, and its tables are not ours to touch.
+        if os.getpid() != self._pid:
+            self._begin_in_this_process()
+
+    def _require_writable(self) -> None:
+        self._begin_again_after_fork()
+        if self.is_read_only:
+            raise Rejected(
+                f"the store at {self.layout.root} was opened read-only; open it without read_only=True to write"
+            )
+        if self._is_closed:
+            raise Rejected(f"the store at {self.layout.root} was closed; open it anew")
+        if self._failure is not None:
+            raise WriteFailed(
+                f"an earlier write to the store at {self.layout.root} failed ({self._failure}); what it had not "
+                "acknowledged may or may not be there; see to the disk, then open the store anew"
+            ) from self._failure
+
+    @contextmanager
+    def _writing(self) -> Iterator[Position]:
+        """Hold the writer's lock; yields the end of the log, up to which the tables are folded."""
+        if not self._thread_lock.acquire(timeout=self._lock_wait_s):
+            raise Busy(f"another thread has been writing for more than {self._lock_wait_s:g} s; nothing was changed")
+        try:
+            with durable.locked(self.layout.lock, wait_s=self._lock_wait_s, holder=self._holder()):
+                # While we waited, another thread may have failed.
+                self._require_writable()
+                with self._poisoned_by(OSError):
+                    self._catch_up()
+                    self._recover()
+                    yield self._position
+        finally:
+            self._thread_lock.release()
+
+    @contextmanager
+    def _poisoned_by(self, kind: type[OSError]) -> Iterator[None]:
+        """Remember a failed write or sync of the block: after it, this object writes no more."""
+        try:
+            yield
+        except kind as error:
+            if isinstance(error, WriteFailed) or not isinstance(error, RunicornError):
+                self._failure = error
+            raise
+
+    def _recover(self) -> None:
+        """Move a torn tail out of the way. The lock must be held and the tables caught up."""
+        if self._has_recovered and not self._log.has_more(self._position):
+            return
+        head = self._sign().read(self.layout.checkpoint)
+        cut = self._log.cut_tail(self._position, head.size if head else 0, self._ambient.now_ns())
+        self._log.sync(self._position)
+        self._has_recovered = True
+        if cut is not None:
+            note = NoteRecovery(cut.segment, cut.offset, cut.size_bytes, cut.quarantine)
+            with self._tables.reading() as rows:
+                drafts = decisions.decide(note, View(rows, self._log))
+            self._append(drafts, self._position)
+
+    def _append(
+        self, drafts: Sequence[Draft], position: Position, *, run: str | None = None, key: str | None = None
+    ) -> None:
+        """Append a batch and fold it. The lock must be held; ``position`` is the end of the log."""
+        drafts = self._signed(drafts, run, key)
+        entries = []
+        for draft in drafts:
+            payload, is_compressed = codec.encode(draft.events, self._ambient.token(codec.SALT_BYTES))
+            entries.append(Entry(draft.subject, payload, COMPRESSED * is_compressed | PAGE * draft.is_page))
+        records, behind = self._log.append(entries, position, self._time_ns(position))
+        with self._tables.writing() as out:
+            # A reader may have been quicker to fold what we appended.
+            if (projections.cursor(out) or START) == position:
+                projections.fold(records, behind, out)
+        self._position = behind
+        with self._tables.reading() as rows:
+            size, root = queries.head(View(rows, self._log))
+        durable.replace_file(self.layout.checkpoint, self._sign().sign(Head(size, root)).encode())
+
+    def _signed(self, drafts: Sequence[Draft], run: str | None, key: str | None) -> list[Draft]:
+        """Say who appends the batch, in its first record that holds neither files nor references."""
+        actor = self._ambient.actor()
+        appended = BatchAppended(actor.user, actor.host, actor.pid, run, key)
+        signed = list(drafts)
+        for number, draft in enumerate(drafts):
+            if not draft.is_page and not isinstance(draft.events[0], ReferenceAdded):
+                signed[number] = Draft(draft.subject, (appended, *draft.events))
+                break
+        return signed
+
+    def _catch_up(self) -> None:
+        self._position = self._fold_into(self._tables)
+
+    def _fold_into(self, target: Tables) -> Position:
+        """Fold what the log has beyond the tables' cursor; returns the position reached."""
+        while True:
+            with target.writing() as out:
+                position = projections.cursor(out) or START
+                count = 0
+                for batch, behind in self._log.batches(position):
+                    projections.fold(batch, behind, out)
+                    position = behind
+                    count += len(batch)
+                    if count >= settings.REFOLD_RECORDS_PER_TRANSACTION:
+                        break
+                else:
+                    return position
+
+    def _time_ns(self, position: Position) -> int:
+        """Return the time of the next batch: now, but never before the last one."""
+        now_ns = self._ambient.now_ns()
+        if position.index == 0:
+            return now_ns
+        with self._tables.reading() as rows:
+            return max(now_ns, View(rows, self._log).record(position.index - 1).time_ns)
+
+    def _sign(self) -> Signer:
+        if self._signer is None:
+            self._signer = Signer.load(self.layout.keys, self.identity.origin, self._ambient.token(32))
+        return self._signer
+
+    def _holder(self) -> str:
+        actor = self._ambient.actor()
+        since = datetime.fromtimestamp(self._ambient.now_ns() // 1_000_000_000, UTC).isoformat()
+        return f"process {actor.pid} of {actor.user} on {actor.host} since {since}"
+
+
+def open_store(path: str | os.PathLike[str] | None = None, read_only: bool = False) -> Store:  # noqa: FBT001, FBT002
+    """Open the store at a path, making it if there is none; without a path, where ``RUNICORN_DIR`` or the user's
+    configuration says, else in the user's data folder.
+
+    read_only: change nothing, not even the tables; there must be a store. Raises Unknown, Damaged, TooNew.
+
+    Example: ``with open_store("artifacts") as store: store.artifacts()``
+    """
+    return Store(storage_root(path), read_only=read_only)
+
+
+def _the_version(events: Sequence[Event]) -> VersionCreated:
+    for event in events:
+        if isinstance(event, VersionCreated):
+            return event
+    raise Rejected("this idempotency key was used for another kind of request; choose another key")
+
+
+def _silently(size_bytes: int) -> None:
+    """Report progress to nobody."""

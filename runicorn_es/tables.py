@@ -1,0 +1,346 @@
+"""Ordered keys and values, many readers, one writer. LMDB on disk, a dictionary in tests and on read-only stores.
+
+LMDB runs without sync: safe against kill -9, not against a power cut, after which it may open fine and answer wrongly.
+So the id of the machine's boot is written durably beside it before it is made; under another boot, or after any error
+on opening, it is wiped and folded anew from the log.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+import ctypes
+import os
+from pathlib import Path
+import shutil
+import struct
+from threading import Lock, RLock
+from typing import Protocol
+
+import lmdb
+import msgspec
+
+from runicorn_es import durable, settings
+from runicorn_es.errors import Damaged
+
+# The classic engine by number: lmdb 3 carries two with files that the other cannot read.
+_ENGINE = 0
+_META = struct.Struct("<IIQQ")
+_MAGIC = 0xBEEFC0DE
+_PAGE_HEADER_BYTES = 16
+_DB_BYTES = 48
+
+
+class TablesFailed(Damaged):
+    """LMDB failed. Nothing is lost: the next open folds the tables anew from the log."""
+
+
+class Reader(Protocol):
+    """One consistent state of the tables."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of a key, or None."""
+
+    def scan(self, prefix: bytes, *, after: bytes = b"", reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys that begin with the prefix and their values, in order; ``after``: only keys beyond this one.
+
+        In reverse, ``after`` means keys before this one.
+        """
+
+
+class Writer(Reader, Protocol):
+    """A state in the making; all of it becomes visible at once, or none."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set the value of a key."""
+
+    def delete(self, key: bytes) -> None:
+        """Remove a key, if it is there."""
+
+
+class Tables(Protocol):
+    """Where states are kept."""
+
+    def reading(self) -> AbstractContextManager[Reader]:
+        """Open the newest state for the length of the block."""
+
+    def writing(self) -> AbstractContextManager[Writer]:
+        """Open a state in the making; it is kept when the block ends without an exception."""
+
+    def close(self) -> None:
+        """Release what is held."""
+
+
+class MemoryTables:
+    """Tables in memory; one thread at a time."""
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+        self._values: dict[bytes, bytes] = {}
+        self._keys: list[bytes] = []
+        # What the keys changed in the block had before: the value, or None.
+        self._undo: dict[bytes, bytes | None] = {}
+
+    @contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """Open the state. Nobody writes meanwhile."""
+        with self._lock:
+            yield self
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """Open the state for changes; an exception in the block takes them back."""
+        with self._lock:
+            self._undo = {}
+            try:
+                yield self
+            except BaseException:
+                for key, value in self._undo.items():
+                    if value is None:
+                        self._remove(key)
+                    else:
+                        self._set(key, value)
+                raise
+
+    def close(self) -> None:
+        """Do nothing: memory goes by itself."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of a key, or None."""
+        return self._values.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set the value of a key."""
+        self._undo.setdefault(key, self._values.get(key))
+        self._set(key, value)
+
+    def delete(self, key: bytes) -> None:
+        """Remove a key, if it is there."""
+        self._undo.setdefault(key, self._values.get(key))
+        self._remove(key)
+
+    def scan(self, prefix: bytes, *, after: bytes = b"", reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys with this prefix and their values, in order."""
+        first = bisect_left(self._keys, prefix)
+        last = bisect_left(self._keys, _end_of(prefix)) if prefix else len(self._keys)
+        keys = self._keys[first:last]
+        if reverse:
+            keys = [key for key in reversed(keys) if not after or key < after]
+        elif after:
+            keys = keys[bisect_left(keys, after + b"\x00") :]
+        for key in keys:
+            yield key, self._values[key]
+
+    def _set(self, key: bytes, value: bytes) -> None:
+        if key not in self._values:
+            insort(self._keys, key)
+        self._values[key] = value
+
+    def _remove(self, key: bytes) -> None:
+        if self._values.pop(key, None) is not None:
+            del self._keys[bisect_left(self._keys, key)]
+
+
+class LmdbTables:
+    """Tables in an LMDB environment; several threads and processes at once."""
+
+    def __init__(self, environment: lmdb.Environment, key: str, boot_file: Path) -> None:
+        self._environment = environment
+        self._key = key
+        self._boot_file = boot_file
+
+    @contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """Open the newest state. Keep the block short: while it lasts, no page that it sees is used again."""
+        with self._transaction(write=False) as transaction:
+            yield _LmdbState(transaction)
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """Open a state in the making; waits for another process's."""
+        with self._transaction(write=True) as transaction:
+            yield _LmdbState(transaction)
+
+    @contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[lmdb.Transaction]:
+        try:
+            with self._environment.begin(write=write, buffers=False) as transaction:
+                yield transaction
+        except lmdb.Error as error:
+            # Whoever opens them next makes them anew.
+            with suppress(OSError):
+                self._boot_file.unlink()
+            raise TablesFailed(
+                f"the projections in {self._key} failed ({error}); nothing is lost, open the store again"
+            ) from error
+
+    def close(self) -> None:
+        """Close the environment when nobody else in this process uses it."""
+        with _sharing:
+            shared = _shared.get(self._key)
+            if shared is None or shared.environment is not self._environment or shared.pid != os.getpid():
+                return
+            shared.users -= 1
+            if shared.users == 0:
+                del _shared[self._key]
+                self._environment.close()
+
+
+class _LmdbState:
+    """One LMDB transaction as a Reader or Writer."""
+
+    def __init__(self, transaction: lmdb.Transaction) -> None:
+        self._transaction = transaction
+
+    def get(self, key: bytes) -> bytes | None:
+        value = self._transaction.get(key)
+        assert value is None or isinstance(value, bytes)
+        return value
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self._transaction.put(key, value)
+
+    def delete(self, key: bytes) -> None:
+        self._transaction.delete(key)
+
+    def scan(self, prefix: bytes, *, after: bytes = b"", reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        with self._transaction.cursor() as cursor:
+            if reverse:
+                # To the first key at or beyond the end, then one back; or to the last key of all.
+                found = cursor.set_range(after or _end_of(prefix))
+                found = cursor.prev() if found else cursor.last()
+            else:
+                found = cursor.set_range(after + b"\x00" if after else prefix)
+            while found:
+                key, value = cursor.item()
+                assert isinstance(key, bytes)
+                assert isinstance(value, bytes)
+                if not key.startswith(prefix):
+                    return
+                yield key, value
+                found = cursor.prev() if reverse else cursor.next()
+
+
+class _Shared(msgspec.Struct):
+    """An open environment of this process, and how many tables use it."""
+
+    environment: lmdb.Environment
+    users: int
+    pid: int
+
+
+# By folder. Guarded by _sharing. LMDB allows one environment a file and process.
+_shared: dict[str, _Shared] = {}
+_sharing = Lock()
+
+
+def open_tables(folder: Path, boot_file: Path, identity: str) -> Tables:
+    """Return the tables in this folder if they were written under this boot and identity, else new, empty ones.
+
+    ``identity`` is whatever the rows depend on: the store's id and the number of the rows' schema. In a process that
+    was forked while the tables were open, tables in memory are returned: an inherited environment could commit the
+    parent's transactions, and closing it would free the parent's reader slots.
+    """
+    key = str(folder.resolve())
+    with _sharing:
+        shared = _shared.get(key)
+        if shared is not None and shared.pid != os.getpid():
+            return MemoryTables()
+        if shared is None:
+            durable.make_folder(folder.parent)
+            with durable.leased(folder.parent, exclusive=True, wait_s=settings.LOCK_WAIT_S):
+                shared = _Shared(_open_or_wipe(folder, boot_file, identity), 0, os.getpid())
+            _shared[key] = shared
+        shared.users += 1
+        return LmdbTables(shared.environment, key, boot_file)
+
+
+def wipe(folder: Path, boot_file: Path) -> None:
+    """Remove the tables. First what vouches for them, then they themselves."""
+    with suppress(FileNotFoundError):
+        boot_file.unlink()
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)
+    else:
+        folder.unlink(missing_ok=True)
+
+
+def _forget_in_child() -> None:
+    global _sharing  # noqa: PLW0603
+    _sharing = Lock()
+    for shared in _shared.values():
+        # Never to be closed here, not even when the interpreter ends.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(shared.environment))
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
+
+
+def _open_or_wipe(folder: Path, boot_file: Path, identity: str) -> lmdb.Environment:
+    boot = durable.boot_id()
+    wanted = f"{boot} {identity}\n"
+    if boot is not None and _text_of(boot_file) == wanted and _is_whole(folder / "data.mdb"):
+        with suppress(lmdb.Error):
+            return _open(folder)
+    wipe(folder, boot_file)
+    durable.make_folder(folder)
+    durable.write_file(boot_file, wanted.encode())
+    try:
+        return _open(folder)
+    except lmdb.Error as error:
+        raise TablesFailed(
+            f"the projections in {folder} cannot be made: {error}; see whether the disk is full"
+        ) from error
+
+
+def _open(folder: Path) -> lmdb.Environment:
+    environment = lmdb.open(
+        str(folder),
+        map_size=settings.LMDB_MAP_BYTES,
+        max_readers=settings.LMDB_READERS_MAX,
+        sync=False,
+        metasync=False,
+        lib_version=_ENGINE,
+    )
+    # Slots of readers that were killed would keep old pages alive for ever.
+    environment.reader_check()
+    return environment
+
+
+def _end_of(prefix: bytes) -> bytes:
+    return prefix[:-1] + bytes([prefix[-1] + 1])
+
+
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether the file is as long as its states say: LMDB maps it, and a missing page kills the process."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(2 * 65536)
+            size_bytes = file.seek(0, 2)
+    except OSError:
+        return False
+    page_bytes = _page_bytes(head)
+    if page_bytes is None:
+        return False
+    needed = 0
+    for at in (0, page_bytes):
+        meta = head[at + _PAGE_HEADER_BYTES : at + _PAGE_HEADER_BYTES + _META.size + 2 * _DB_BYTES + 16]
+        if len(meta) < _META.size + 2 * _DB_BYTES + 16 or _META.unpack_from(meta)[0] != _MAGIC:
+            return False
+        last_page = int(struct.unpack_from("<Q", meta, _META.size + 2 * _DB_BYTES)[0])
+        needed = max(needed, (last_page + 1) * page_bytes)
+    return size_bytes >= needed
+
+
+def _page_bytes(head: bytes) -> int | None:
+    at = _PAGE_HEADER_BYTES + _META.size
+    if len(head) < at + 4:
+        return None
+    page_bytes = int(struct.unpack_from("<I", head, at)[0])
+    return page_bytes if page_bytes in {4096, 8192, 16384, 32768, 65536} else None
