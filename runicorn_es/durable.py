@@ -91,9 +91,9 @@ def make_folder(folder: Path, *, private: bool = False) -> None:
     sync_folder(folder.parent)
 
 
-def rename(source: Path, target: Path) -> None:
+def rename(source: str | Path, target: str | Path) -> None:
     """Move a file into place in one step, replacing what is there. The caller syncs the folder, or all at once."""
-    source.rename(target)
+    os.rename(source, target)  # noqa: PTH104
 
 
 @contextmanager

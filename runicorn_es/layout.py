@@ -3,8 +3,6 @@
 import hashlib
 from pathlib import Path
 
-from runicorn_es.names import Digest
-
 SEGMENT_SUFFIX = ".seg"
 _FOLDER_BYTES_MAX = 200
 
@@ -24,6 +22,7 @@ class Layout:
         self.log_quarantine = root / "log" / "quarantine"
         self.checkpoint = root / "checkpoint"
         self.pool = root / "pool"
+        self._pool = str(self.pool)
         self.incoming = root / "pool" / "incoming"
         self.pool_quarantine = root / "pool" / "quarantine"
         self.projections = root / "projections"
@@ -40,9 +39,13 @@ class Layout:
         """Return the 256 folders of the pool, made once when the store is made."""
         return [self.pool / f"{number:02x}" for number in range(256)]
 
-    def blob(self, digest: Digest) -> Path:
-        """Return where the blob of this digest lies: ``pool/<first byte>/<all of it>``."""
-        return self.pool / digest.hex[:2] / digest.hex
+    def blob(self, digest: bytes) -> str:
+        """Return where the blob of this digest (32 raw bytes) lies: ``pool/<first byte>/<all of it>``, in hex.
+
+        A text, not a Path: this is asked for every file, and a Path costs as much as the system call it is for.
+        """
+        hexadecimal = digest.hex()
+        return f"{self._pool}/{hexadecimal[:2]}/{hexadecimal}"
 
     def download(self, name: str, version: int) -> Path:
         """Return the folder that ``download()`` without a target fills. A very long name is cut and told apart."""

@@ -54,7 +54,7 @@ class Run:
         chosen = (aliases,) if isinstance(aliases, str) else tuple(aliases or ())
         return self.store.log_artifact(artifact, run=self.id, aliases=chosen, key=idempotency_key)
 
-    def use_artifact(self, spec: str, type: str | None = None) -> ArtifactVersion:  # noqa: A002
+    def use_artifact(self, spec: str, type: str | None = None) -> ArtifactVersion:
         """Return a version as an input of this run, which is recorded before any of its bytes are handed out.
 
         spec: ``name`` or ``name:latest``, ``name:v3``, ``name:alias``, or ``name@`` and the beginning of a digest.

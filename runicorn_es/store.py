@@ -175,7 +175,7 @@ class Store:
 
     # What asks the store.
 
-    def artifacts(self, type: str | None = None) -> list[ArtifactRow]:  # noqa: A002
+    def artifacts(self, type: str | None = None) -> list[ArtifactRow]:
         """Return the artifacts that have a live version, by name; of one type if given."""
         with self.reading() as view:
             return queries.artifacts(view, type)

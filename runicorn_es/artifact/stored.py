@@ -23,7 +23,7 @@ from runicorn_es.queries import View
 class VersionNumber(int):
     """The number of a version that was just logged, with what else one wants to know of it.
 
-    It is an ``int``: ``f"v{version}"`` and ``version + 1`` work. ``spec`` is ``name:v3``, ``digest`` that of the content.
+    It is an ``int``: ``f"v{version}"`` works. ``spec`` is ``name:v3``, ``digest`` that of the content.
     """
 
     name: str

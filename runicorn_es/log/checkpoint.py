@@ -44,7 +44,7 @@ class Signer:
 
     @classmethod
     def load(cls, keys: Path, origin: str, fresh_seed: bytes) -> "Signer":
-        """Return the signer with the key in this folder, or with ``fresh_seed`` (32 bytes), which is then kept there."""
+        """Return the signer with the key in this folder, or with ``fresh_seed`` (32 bytes), then kept there."""
         path = keys / _SEED_FILE
         try:
             seed = path.read_bytes()

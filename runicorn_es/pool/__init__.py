@@ -38,14 +38,14 @@ class Pool:
             folder.mkdir(exist_ok=True)
         durable.sync_folder(self._layout.pool)
 
-    def path(self, digest: bytes, size_bytes: int) -> Path:
+    def path(self, digest: bytes, size_bytes: int) -> str:
         """Return the path of a blob whose file looks untouched, or was hashed because it did not.
 
         Raises BlobDamaged when it is missing or has other bytes; those are then in quarantine.
         """
-        path = self._layout.blob(Digest(digest))
+        path = self._layout.blob(digest)
         try:
-            found = path.lstat()
+            found = os.lstat(path)
         except FileNotFoundError:
             raise BlobDamaged(
                 f"blob {Digest(digest)} is missing from the pool ({path}); log the same file again, or copy the blob "
@@ -58,13 +58,13 @@ class Pool:
 
     def open(self, digest: bytes, size_bytes: int) -> BinaryIO:
         """Return a blob opened for reading. Raises BlobDamaged as ``path`` does."""
-        return self.path(digest, size_bytes).open("rb")
+        return open(self.path(digest, size_bytes), "rb")  # noqa: PTH123
 
     def holds(self, digest: bytes, size_bytes: int) -> bool:
         """Return whether the pool has this blob intact. One with other bytes is moved away, so that it can heal."""
-        path = self._layout.blob(Digest(digest))
+        path = self._layout.blob(digest)
         try:
-            found = path.lstat()
+            found = os.lstat(path)
         except FileNotFoundError:
             return False
         if looks_untouched(found, size_bytes):
@@ -78,7 +78,7 @@ class Pool:
     def quarantine(self, digest: bytes) -> Path:
         """Move a blob with wrong bytes out of the pool and return where it is now."""
         kept = self._layout.pool_quarantine / f"{digest.hex()}-{os.urandom(4).hex()}"
-        durable.rename(self._layout.blob(Digest(digest)), kept)
+        durable.rename(self._layout.blob(digest), kept)
         return kept
 
     def size_bytes(self) -> int:
@@ -89,7 +89,7 @@ class Pool:
                 total += sum(entry.stat(follow_symlinks=False).st_size for entry in found)
         return total
 
-    def _verify_doubtful(self, path: Path, digest: bytes) -> None:
+    def _verify_doubtful(self, path: str, digest: bytes) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
             if hash_file(descriptor, os.fstat(descriptor).st_size) == digest:

@@ -28,13 +28,13 @@ import msgspec
 from runicorn_es import durable, settings
 from runicorn_es.errors import Rejected, WriteFailed
 from runicorn_es.layout import Layout
-from runicorn_es.names import Digest
 from runicorn_es.pool import Pool, hash_file, hash_range, seal
 from runicorn_es.pool.folders import Folders
 
 Mode = Literal["copy", "link", "move"]
 Progress = Callable[[int], None]
 _NO_COPY_FILE_RANGE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
+_LOOKED_UP_AT_ONCE = 4096
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}
 
 
@@ -62,8 +62,8 @@ class Stored(msgspec.Struct, frozen=True):
 class StatCache(Protocol):
     """Remembers the digest of files by what stat says of them."""
 
-    def find(self, found: os.stat_result) -> bytes | None:
-        """Return the digest of an unchanged file, or None."""
+    def find(self, found: Sequence[os.stat_result]) -> list[bytes | None]:
+        """Return for each file its digest if it is unchanged, else None."""
 
     def remember(self, found: os.stat_result, digest: bytes, seen_ns: int) -> None:
         """Note the digest of a file that was read from ``seen_ns`` (of the file system's clock) on."""
@@ -116,7 +116,9 @@ class _Intake:
         stored: list[Stored] = []
         for folder, group in groupby(sources, key=lambda source: source.folder):
             with Folders(folder) as folders:
-                stored += [self._take_one(source, folders) for source in group]
+                ordered = list(group)
+                for begin in range(0, len(ordered), _LOOKED_UP_AT_ONCE):
+                    stored += self._take_some(ordered[begin : begin + _LOOKED_UP_AT_ONCE], folders)
         return stored
 
     def publish(self) -> None:
@@ -126,7 +128,7 @@ class _Intake:
                 durable.sync_filesystem(self._layout.pool)
             self._is_published = True
             for digest, path in self._staged.items():
-                durable.rename(path, self._layout.blob(Digest(digest)))
+                durable.rename(path, self._layout.blob(digest))
             durable.sync_filesystem(self._layout.pool)
         except OSError as error:
             raise WriteFailed(error.errno, f"the files could not be made durable ({error.strerror})") from error
@@ -145,6 +147,18 @@ class _Intake:
             with suppress(FileNotFoundError):
                 Path(str(source)).unlink()
 
+    def _take_some(self, sources: Sequence[Source], folders: Folders) -> Iterator[Stored]:
+        """Ask the cache for all at once, and read only those that it does not know."""
+        stats = [_stat_source(source, folders) for source in sources]
+        for source, found, known in zip(sources, stats, self._cache.find(stats), strict=True):
+            if known is None or not stat.S_ISREG(found.st_mode) or not self._has(known, found.st_size):
+                yield self._take_one(source, folders)
+                continue
+            self._progress(found.st_size)
+            if source.mode == "move":
+                self._moved.append(source)
+            yield Stored(known, found.st_size, bool(found.st_mode & 0o111), 0)
+
     def _take_one(self, source: Source, folders: Folders) -> Stored:
         descriptor = _open_source(source, folders)
         try:
@@ -154,10 +168,6 @@ class _Intake:
             if source.mode == "move":
                 self._moved.append(source)
             executable = bool(before.st_mode & 0o111)
-            known = self._cache.find(before)
-            if known is not None and self._has(known, before.st_size):
-                self._progress(before.st_size)
-                return Stored(known, before.st_size, executable, 0)
             seen_ns = time.time_ns()
             digest, added_bytes = self._store(source, descriptor, before)
             self._cache.remember(before, digest, seen_ns)
@@ -228,6 +238,17 @@ class _Intake:
 
     def _has(self, digest: bytes, size_bytes: int) -> bool:
         return digest in self._staged or self._pool.holds(digest, size_bytes)
+
+
+def _stat_source(source: Source, folders: Folders) -> os.stat_result:
+    if source.follow:
+        return os.stat(str(source))  # noqa: PTH116
+    folder, name = folders.enter(source.path)
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        error.filename = str(source)
+        raise
 
 
 def _open_source(source: Source, folders: Folders) -> int:

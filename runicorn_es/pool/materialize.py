@@ -73,7 +73,7 @@ class _Place(msgspec.Struct, frozen=True):
             return None
 
 
-def _link(pool: Pool, blob: Path, wanted: Wanted, place: _Place, *, overwrite: bool) -> None:
+def _link(pool: Pool, blob: str, wanted: Wanted, place: _Place, *, overwrite: bool) -> None:
     try:
         os.link(blob, place.name, dst_dir_fd=place.folder)
     except FileExistsError:
@@ -87,7 +87,7 @@ def _link(pool: Pool, blob: Path, wanted: Wanted, place: _Place, *, overwrite: b
         _copy(pool, blob, wanted, place, overwrite=overwrite, reflink=False)
 
 
-def _replace_with_link(pool: Pool, blob: Path, wanted: Wanted, place: _Place) -> None:
+def _replace_with_link(pool: Pool, blob: str, wanted: Wanted, place: _Place) -> None:
     scratch = _scratch_name()
     try:
         os.link(blob, scratch, dst_dir_fd=place.folder)
@@ -99,7 +99,7 @@ def _replace_with_link(pool: Pool, blob: Path, wanted: Wanted, place: _Place) ->
     os.rename(scratch, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
 
 
-def _copy(pool: Pool, blob: Path, wanted: Wanted, place: _Place, *, overwrite: bool, reflink: bool) -> None:
+def _copy(pool: Pool, blob: str, wanted: Wanted, place: _Place, *, overwrite: bool, reflink: bool) -> None:
     found = place.found()
     if found is not None and not _is_same_file(place, blob):
         if _has_bytes(place, wanted, found):
@@ -133,7 +133,7 @@ def _require_right(pool: Pool, wanted: Wanted, target: int) -> None:
         )
 
 
-def _fill(blob: Path, target: int, *, reflink: bool) -> None:
+def _fill(blob: str, target: int, *, reflink: bool) -> None:
     source = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if reflink:
@@ -170,9 +170,9 @@ def _require_replaceable(place: _Place, wanted: Wanted, *, overwrite: bool) -> N
         )
 
 
-def _is_same_file(place: _Place, blob: Path) -> bool:
+def _is_same_file(place: _Place, blob: str) -> bool:
     found = place.found()
-    return found is not None and os.path.samestat(found, blob.stat())
+    return found is not None and os.path.samestat(found, os.stat(blob))  # noqa: PTH116
 
 
 def _has_bytes(place: _Place, wanted: Wanted, found: os.stat_result) -> bool:

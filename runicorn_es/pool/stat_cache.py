@@ -5,7 +5,7 @@ could not be told from none ("racily clean", as git calls it). A wrong row could
 changed and whose change time was kept, which no system call does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 import os
 import struct
@@ -33,18 +33,10 @@ class TableStatCache:
         self._writing = writing
         self._learned: dict[bytes, bytes] = {}
 
-    def find(self, found: os.stat_result) -> bytes | None:
-        """Return the digest of an unchanged file, or None."""
+    def find(self, found: Sequence[os.stat_result]) -> list[bytes | None]:
+        """Return for each file its digest if it is unchanged, else None."""
         with self._reading() as rows:
-            row = rows.get(_key(found))
-        if row is None or len(row) != _ROW.size + _CHECKSUM.size:
-            return None
-        if zlib.crc32(row[: _ROW.size]) != _CHECKSUM.unpack_from(row, _ROW.size)[0]:
-            return None
-        size_bytes, mtime_ns, ctime_ns, _, digest = _ROW.unpack_from(row)
-        if (size_bytes, mtime_ns, ctime_ns) != (found.st_size, found.st_mtime_ns, found.st_ctime_ns):
-            return None
-        return bytes(digest)
+            return [_digest_in(rows.get(_key(one)), one) for one in found]
 
     def remember(self, found: os.stat_result, digest: bytes, seen_ns: int) -> None:
         """Note the digest of a file that was read from ``seen_ns`` on, unless it was changed just before."""
@@ -62,6 +54,17 @@ class TableStatCache:
                 for key in sorted(self._learned):
                     out.put(key, self._learned[key])
             self._learned.clear()
+
+
+def _digest_in(row: bytes | None, found: os.stat_result) -> bytes | None:
+    if row is None or len(row) != _ROW.size + _CHECKSUM.size:
+        return None
+    size_bytes, mtime_ns, ctime_ns, _, digest = _ROW.unpack_from(row)
+    if (size_bytes, mtime_ns, ctime_ns) != (found.st_size, found.st_mtime_ns, found.st_ctime_ns):
+        return None
+    if zlib.crc32(row[: _ROW.size]) != _CHECKSUM.unpack_from(row, _ROW.size)[0]:
+        return None
+    return bytes(digest)
 
 
 def _key(found: os.stat_result) -> bytes:
