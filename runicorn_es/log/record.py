@@ -15,6 +15,7 @@ FIRST = 1  # the first record of a batch
 COMMIT = 2  # the last record of a batch; without it the batch does not count
 COMPRESSED = 4  # the payload, behind its random bytes, is Zstandard
 PAGE = 8  # the payload is a page of files
+_KNOWN_FLAGS = FIRST | COMMIT | COMPRESSED | PAGE
 
 HASH_BYTES = 32
 NO_LEAF = bytes(HASH_BYTES)
@@ -119,6 +120,11 @@ def bytes_needed(buffer: bytes, at: int) -> int:
         return FRAME.size
     header_bytes, payload_bytes, _ = FRAME.unpack_from(buffer, at)
     return FRAME.size + int(header_bytes) + int(payload_bytes)
+
+
+def has_unknown_flags(record: Record) -> bool:
+    """Return whether a record has a flag of a later release."""
+    return bool(record.flags & ~_KNOWN_FLAGS)
 
 
 def is_sound(record: Record) -> bool:

@@ -12,7 +12,7 @@ import zlib
 import msgspec
 
 from runicorn_es import settings
-from runicorn_es.errors import Damaged
+from runicorn_es.errors import Damaged, TooNew
 from runicorn_es.log import record
 from runicorn_es.log.record import Record
 
@@ -65,6 +65,8 @@ def records(descriptor: int, position: Position) -> Iterator[Record]:
                 return
             if not record.is_sound(found) and found.payload.strip(b"\x00"):
                 return
+            if record.has_unknown_flags(found):
+                raise TooNew(f"record {found.index} of the log was written by a newer release; upgrade runicorn-es")
             yield found
             at += found.size_bytes
             index += 1

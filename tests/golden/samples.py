@@ -1,0 +1,60 @@
+"""One sample of every event, each field set, with which the committed bytes were made."""
+
+from runicorn_es.events import (
+    AliasRemoved,
+    AliasSet,
+    BatchAppended,
+    BlobsReclaimed,
+    DescriptionChanged,
+    Event,
+    FileAdded,
+    MetadataChanged,
+    RecoveryTruncated,
+    ReferenceAdded,
+    RetentionSet,
+    RunFinished,
+    RunStarted,
+    StoreCreated,
+    TagsChanged,
+    VersionCreated,
+    VersionDeleted,
+    VersionPurged,
+    VersionRestored,
+    VersionUsed,
+)
+
+RUN = "20250901_103015_abc123"
+DIGEST = bytes(range(32))
+
+SAMPLES: tuple[Event, ...] = (
+    StoreCreated(bytes(range(16)), 1),
+    BatchAppended("ada", "lab", 4711, RUN, "retry-1"),
+    RunStarted(
+        RUN,
+        "vision",
+        "resnet50",
+        '{"lr":0.1}',
+        ("baseline",),
+        "3.11.7",
+        ("python", "train.py"),
+        "/home/ada",
+        "c0ffee",
+        True,
+    ),
+    RunFinished(RUN, "finished"),
+    VersionCreated("resnet50-model", "model", 3, RUN, DIGEST, (7, 12), (13,), 2, 1, 4096),
+    FileAdded("weights/model.pth", DIGEST, 4096, True),
+    ReferenceAdded("s3://bucket/data", "sha256:abc123", 150_000_000_000, '{"region":"eu"}'),
+    MetadataChanged("resnet50-model", 3, '{"val_acc":0.95}'),
+    TagsChanged("resnet50-model", 3, ("imagenet", "resnet")),
+    DescriptionChanged("resnet50-model", 3, "größer"),
+    AliasSet("resnet50-model", "production", 3, 2, "better"),
+    AliasRemoved("resnet50-model", "production", 3, "withdrawn"),
+    VersionUsed(RUN, "resnet50-model", 3, "resnet50-model:production"),
+    VersionDeleted("resnet50-model", 1, "too large"),
+    VersionRestored("resnet50-model", 1, "needed again"),
+    VersionPurged("resnet50-model", 1, (3, 4), "request 17"),
+    BlobsReclaimed(5, 123_456),
+    RetentionSet("type:model", '{"keep_last":3}'),
+    RecoveryTruncated("00000000000000000000.seg", 1234, 56, "00000000000000000000-1234-1.bin"),
+)
