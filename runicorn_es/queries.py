@@ -170,6 +170,8 @@ def version(view: View, name: str, number: int) -> VersionRow:
     row = VERSIONS.get(view.rows, name, number)
     if row is None:
         allotted = artifact(view, name).allotted
+        if 1 <= number <= allotted:
+            VERSIONS.expect(view.rows, name, number)
         raise Unknown(f"{name!r} has no version v{number}; its versions are v1 to v{allotted}")
     return row
 

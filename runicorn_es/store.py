@@ -9,7 +9,7 @@ Invariants:
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 import os
 from pathlib import Path
@@ -36,15 +36,15 @@ from runicorn_es.events import BatchAppended, Draft, Event, FileAdded, Reference
 from runicorn_es.layout import Layout
 from runicorn_es.location import storage_root
 from runicorn_es.log import START, Entry, Log, Position, Record
-from runicorn_es.log.checkpoint import Head, Signer
+from runicorn_es.log.checkpoint import Head, Signer, claimed_size, verified_size
 from runicorn_es.log.record import COMPRESSED, PAGE
 from runicorn_es.names import parse_reference
 from runicorn_es.pool import Pool, stat_cache
 from runicorn_es.pool.ingest import Progress, taking_in
 from runicorn_es.pool.stat_cache import TableStatCache
-from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
+from runicorn_es.projections.rows import AliasRow, ArtifactRow, Contradiction, RunRow, VersionRow
 from runicorn_es.queries import Direction, Lineage, Stats, View
-from runicorn_es.tables import MemoryTables, Tables
+from runicorn_es.tables import MemoryTables, Tables, TablesFailed
 
 
 class Store:
@@ -260,8 +260,12 @@ class Store:
             raise Rejected(f"the store at {self.layout.root} was closed; open it anew")
         if self._log.has_more(self._position):
             self._catch_up()
-        with self._tables.reading() as rows:
-            yield View(rows, self._log)
+        try:
+            with self._tables.reading() as rows:
+                yield View(rows, self._log)
+        except Contradiction:
+            tables.distrust(self.layout.boot)
+            raise
 
     def close(self) -> None:
         """Release the tables. A closed store answers no more."""
@@ -287,22 +291,50 @@ class Store:
         self._thread_lock = Lock()
         self._position = START
         self._has_recovered = False
-        self._tables: Tables = MemoryTables()
-        if not self.is_read_only:
-            identity = f"{self.identity.store_id} {projections.SCHEMA}"
-            self._tables = tables.open_tables(self.layout.tables, self.layout.boot, identity)
+        self._tables = self._open_tables()
         try:
-            self._catch_up()
-        except tables.TablesFailed:
-            # On a full disk the store must stay readable, and small enough to be cleaned up.
+            self._catch_up_or_begin_anew()
+            self._require_acknowledged()
+            if not self.is_read_only and self._position == START:
+                with self._writing() as position:
+                    if position == START:
+                        event = StoreCreated(self.identity.raw_id, settings.FORMAT_VERSION)
+                        self._append([Draft("", (event,))], position)
+        except BaseException:
             self._tables.close()
-            self._tables = MemoryTables()
+            raise
+
+    def _open_tables(self) -> Tables:
+        if self.is_read_only:
+            return MemoryTables()
+        identity = f"{self.identity.store_id} {projections.SCHEMA}"
+        return tables.open_tables(self.layout.tables, self.layout.boot, identity)
+
+    def _catch_up_or_begin_anew(self) -> None:
+        with suppress(TablesFailed, Contradiction):
             self._catch_up()
-        if not self.is_read_only and self._position == START:
-            with self._writing() as position:
-                if position == START:
-                    event = StoreCreated(self.identity.raw_id, settings.FORMAT_VERSION)
-                    self._append([Draft("", (event,))], position)
+            return
+        self._tables.close()
+        tables.distrust(self.layout.boot)
+        self._tables = self._open_tables()
+        with suppress(TablesFailed, Contradiction):
+            self._catch_up()
+            return
+        # On a full disk the store must stay readable, and small enough to be cleaned up.
+        self._tables.close()
+        self._tables = MemoryTables()
+        self._catch_up()
+
+    def _require_acknowledged(self) -> None:
+        """Raise Damaged when the log ends before its checkpoint. A torn tail behind it is the next writer's affair."""
+        claimed = claimed_size(self.layout.checkpoint, self.identity.origin)
+        if claimed <= self._position.index:
+            return
+        # The checkpoint may speak of a batch that was appended since we caught up.
+        self._catch_up()
+        if claimed > self._position.index:
+            proven = verified_size(self.layout.checkpoint, self.layout.keys, self.identity.origin)
+            self._log.require_acknowledged(self._position, proven)
 
     def _begin_again_after_fork(self) -> None:
         # The parent's locks may be held by threads that do not exist here, and its tables are not ours to touch.
@@ -353,8 +385,8 @@ class Store:
         """Move a torn tail out of the way. The lock must be held and the tables caught up."""
         if self._has_recovered and not self._log.has_more(self._position):
             return
-        head = self._sign().read(self.layout.checkpoint)
-        cut = self._log.cut_tail(self._position, head.size if head else 0, self._ambient.now_ns())
+        acknowledged = verified_size(self.layout.checkpoint, self.layout.keys, self.identity.origin)
+        cut = self._log.cut_tail(self._position, acknowledged, self._ambient.now_ns())
         self._log.sync(self._position)
         self._has_recovered = True
         if cut is not None:

@@ -167,8 +167,7 @@ class LmdbTables:
                 yield transaction
         except lmdb.Error as error:
             # Whoever opens them next makes them anew.
-            with suppress(OSError):
-                self._boot_file.unlink()
+            distrust(self._boot_file)
             raise TablesFailed(
                 f"the projections in {self._key} failed ({error}); nothing is lost, open the store again"
             ) from error
@@ -254,10 +253,15 @@ def open_tables(folder: Path, boot_file: Path, identity: str) -> Tables:
         return LmdbTables(shared.environment, key, boot_file)
 
 
-def wipe(folder: Path, boot_file: Path) -> None:
-    """Remove the tables. First what vouches for them, then they themselves."""
+def distrust(boot_file: Path) -> None:
+    """Have the tables made anew by whoever opens them next."""
     with suppress(FileNotFoundError):
         boot_file.unlink()
+
+
+def wipe(folder: Path, boot_file: Path) -> None:
+    """Remove the tables. First what vouches for them, then they themselves."""
+    distrust(boot_file)
     if folder.is_dir() and not folder.is_symlink():
         shutil.rmtree(folder)
     else:

@@ -66,11 +66,7 @@ class Log:
                 tail_bytes = os.fstat(descriptor).st_size - position.offset
                 is_broken = tail_bytes != 0 and self._is_broken_at(descriptor, position, tail_bytes)
             if is_broken and position == doubted:
-                raise Damaged(
-                    f"segment {self._path(position).name}, record {position.index}, offset {position.offset}: the "
-                    "record there is not what was written, and it was acknowledged, for others follow; nothing was "
-                    "cut; restore the segment from a copy of this store"
-                )
+                raise self._damage(position, tail_bytes)
             if is_broken:
                 # A writer may have finished this batch, and begun the next, between our two looks. Look again.
                 doubted = position
@@ -109,12 +105,7 @@ class Log:
         records that are known, from elsewhere, to have been acknowledged. Raises Damaged when the log ends before them.
         """
         path = self._path(position)
-        if position.index < acknowledged:
-            raise Damaged(
-                f"segment {path.name}, offset {position.offset}: the log can be read up to record {position.index}, "
-                f"but {acknowledged} records were acknowledged; nothing was cut; restore the segment from a copy of "
-                "this store"
-            )
+        self.require_acknowledged(position, acknowledged)
         with self._opened(position, os.O_RDWR) as descriptor:
             tail = os.fstat(descriptor).st_size - position.offset
             if tail <= 0:
@@ -125,6 +116,15 @@ class Log:
             os.ftruncate(descriptor, position.offset)
             os.fsync(descriptor)
         return Cut(path.name, position.offset, tail, kept.name)
+
+    def require_acknowledged(self, position: Position, acknowledged: int) -> None:
+        """Raise Damaged when the log ends before what is known, from elsewhere, to have been acknowledged."""
+        if position.index < acknowledged:
+            raise Damaged(
+                f"segment {self._path(position).name}, offset {position.offset}: the log can be read up to record "
+                f"{position.index}, but {acknowledged} records were acknowledged; nothing was cut; restore the segment "
+                "from a copy of this store"
+            )
 
     def sync(self, position: Position) -> None:
         """Make what was found up to this position durable: its writer may have died before its own sync."""
@@ -168,6 +168,15 @@ class Log:
     def _is_broken_at(self, descriptor: int, position: Position, tail_bytes: int) -> bool:
         """Return whether what stands here cannot be a batch in the making or a torn one."""
         return tail_bytes < 0 or not self._is_last(position) or segment.begins_another_batch(descriptor, position)
+
+    def _damage(self, position: Position, tail_bytes: int) -> Damaged:
+        where = f"segment {self._path(position).name}, record {position.index}, offset {position.offset}"
+        what = (
+            f"the file ends {-tail_bytes} bytes before, though records up to there were acknowledged"
+            if tail_bytes < 0
+            else "the record there is not what was written, and it was acknowledged, for others follow"
+        )
+        return Damaged(f"{where}: {what}; nothing was cut; restore the segment from a copy of this store")
 
     def _is_last(self, position: Position) -> bool:
         indices = [first_index_of(name) for name in os.listdir(self._layout.log)]  # noqa: PTH208

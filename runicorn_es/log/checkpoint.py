@@ -6,20 +6,18 @@ far acknowledgement went: a log that ends before it has lost records, and is not
 
 import base64
 import binascii
+from collections.abc import Callable
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from runicorn_es import durable
 from runicorn_es.log.record import HASH_BYTES
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 _ED25519 = b"\x01"
 _KEY_ID_BYTES = 4
+_PUBLIC_BYTES = 32
 _SEPARATOR = "\n\n\N{EM DASH} "
 _CHECKPOINT_BYTES_MAX = 16 * 1024
 _SEED_FILE = "ed25519.seed"
@@ -38,8 +36,7 @@ class Signer:
 
     def __init__(self, origin: str, seed: bytes) -> None:
         self._origin = origin
-        self._key = _private_key(seed)
-        self.public = self._key.public_key().public_bytes_raw()
+        self.public, self._sign = _key_pair(seed)
         self._key_id = key_id(origin, self.public)
 
     @classmethod
@@ -60,27 +57,31 @@ class Signer:
     def sign(self, head: Head) -> str:
         """Return the text of the checkpoint of this head."""
         body = f"{self._origin}\n{head.size}\n{base64.b64encode(head.root).decode()}\n"
-        signature = base64.b64encode(self._key_id + self._key.sign(body.encode())).decode()
+        signature = base64.b64encode(self._key_id + self._sign(body.encode())).decode()
         return f"{body}\n\N{EM DASH} {self._origin} {signature}\n"
 
-    def read(self, path: Path) -> Head | None:
-        """Return the head that a file of ours says, or None when there is none or it is not signed with this key."""
-        try:
-            text = path.read_bytes()[:_CHECKPOINT_BYTES_MAX].decode()
-            head = self._parse(text)
-        except (FileNotFoundError, ValueError, binascii.Error):
-            return None
-        return head if self.sign(head) == text else None
 
-    def _parse(self, text: str) -> Head:
-        body, separator, _ = text.partition(_SEPARATOR)
-        origin, size, root = body.split("\n")
-        if not separator or origin != self._origin or not size.isdecimal():
-            raise ValueError("not a checkpoint of this log")
-        head = Head(int(size), base64.b64decode(root, validate=True))
-        if len(head.root) != HASH_BYTES:
-            raise ValueError("the root hash has not 32 bytes")
-        return head
+def claimed_size(path: Path, origin: str) -> int:
+    """Return how many records the checkpoint in this file claims, unverified; 0 when there is no readable one."""
+    try:
+        return _parse(_text_of(path), origin)[0].size
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def verified_size(path: Path, keys: Path, origin: str) -> int:
+    """Return how many records the checkpoint in this file proves to have been acknowledged.
+
+    0 when there is none, or one that the store's key did not sign: after a power cut it may be half written.
+    """
+    try:
+        head, body, signature = _parse(_text_of(path), origin)
+        public = _parse_verifier_key((keys / _PUBLIC_FILE).read_text(), origin)
+    except (FileNotFoundError, ValueError):
+        return 0
+    if signature[:_KEY_ID_BYTES] != key_id(origin, public):
+        return 0
+    return head.size if _is_signed(public, signature[_KEY_ID_BYTES:], body) else 0
 
 
 def key_id(origin: str, public: bytes) -> bytes:
@@ -93,8 +94,55 @@ def verifier_key(origin: str, public: bytes) -> str:
     return f"{origin}+{key_id(origin, public).hex()}+{base64.b64encode(_ED25519 + public).decode()}"
 
 
-def _private_key(seed: bytes) -> "Ed25519PrivateKey":
+def _text_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return file.read(_CHECKPOINT_BYTES_MAX).decode()
+
+
+def _parse(text: str, origin: str) -> tuple[Head, bytes, bytes]:
+    """Return the head, the signed bytes, and key id and signature. Raises ValueError."""
+    body, separator, rest = text.partition(_SEPARATOR)
+    found_origin, size, root = body.split("\n")
+    name, _, signature = rest.rstrip("\n").partition(" ")
+    if not separator or found_origin != origin or name != origin or not (size.isascii() and size.isdecimal()):
+        raise ValueError("not a checkpoint of this log")
+    head = Head(int(size), _decoded(root))
+    if len(head.root) != HASH_BYTES:
+        raise ValueError("the root hash has not 32 bytes")
+    return head, f"{body}\n".encode(), _decoded(signature)
+
+
+def _parse_verifier_key(text: str, origin: str) -> bytes:
+    # Base64 may hold plus signs as well: what stands behind the second one belongs to the key.
+    name, _, rest = text.strip().partition("+")
+    identifier, _, key = rest.partition("+")
+    decoded = _decoded(key)
+    if name != origin or not identifier or decoded[:1] != _ED25519 or len(decoded) != 1 + _PUBLIC_BYTES:
+        raise ValueError("not a public key of this log")
+    return decoded[1:]
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(str(error)) from error
+
+
+def _key_pair(seed: bytes) -> tuple[bytes, Callable[[bytes], bytes]]:
     # Fifteen milliseconds to import, and whoever only reads never signs.
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
 
-    return Ed25519PrivateKey.from_private_bytes(seed)
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    return key.public_key().public_bytes_raw(), key.sign
+
+
+def _is_signed(public: bytes, signature: bytes, body: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415
+
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, body)
+    except InvalidSignature:
+        return False
+    return True

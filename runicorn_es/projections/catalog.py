@@ -26,6 +26,7 @@ from runicorn_es.projections.rows import (
     VERSIONS,
     AliasRow,
     ArtifactRow,
+    Contradiction,
     VersionRow,
 )
 from runicorn_es.tables import Writer
@@ -40,13 +41,13 @@ def apply(batch: Sequence[Fact], out: Writer) -> None:
                 case VersionCreated():
                     _create(event, record, out)
                 case MetadataChanged():
-                    row = _version(out, event.name, event.version)
+                    row = VERSIONS.expect(out, event.name, event.version)
                     VERSIONS.put(out, replace(row, metadata_position=record.index), event.name, event.version)
                 case TagsChanged():
-                    row = _version(out, event.name, event.version)
+                    row = VERSIONS.expect(out, event.name, event.version)
                     VERSIONS.put(out, replace(row, tags_position=record.index), event.name, event.version)
                 case DescriptionChanged():
-                    row = _version(out, event.name, event.version)
+                    row = VERSIONS.expect(out, event.name, event.version)
                     VERSIONS.put(out, replace(row, description_position=record.index), event.name, event.version)
                 case AliasSet():
                     alias = AliasRow(event.alias, event.version, record.index, record.time_ns)
@@ -81,7 +82,10 @@ def _create(event: VersionCreated, record: Record, out: Writer) -> None:
     artifact = ARTIFACTS.get(out, event.name)
     if artifact is None:
         artifact = ArtifactRow(event.name, event.type, record.time_ns, 0, 0, 0, 0, 0)
-    assert event.version == artifact.allotted + 1, "version numbers grow by one"
+    if event.version != artifact.allotted + 1:
+        raise Contradiction(
+            f"the projections know {artifact.allotted} versions of {event.name!r}, the log {event.version}"
+        )
     artifact = replace(
         artifact,
         updated_ns=record.time_ns,
@@ -94,11 +98,10 @@ def _create(event: VersionCreated, record: Record, out: Writer) -> None:
 
 
 def _change_status(name: str, number: int, status: str, record: Record, out: Writer) -> None:
-    version = _version(out, name, number)
+    version = VERSIONS.expect(out, name, number)
     deleted_ns = 0 if status == READY else version.deleted_ns or record.time_ns
     VERSIONS.put(out, replace(version, status=status, deleted_ns=deleted_ns), name, number)
-    artifact = ARTIFACTS.get(out, name)
-    assert artifact is not None, "a version has an artifact"
+    artifact = ARTIFACTS.expect(out, name)
     change = (status == READY) - (version.status == READY)
     live = (row.version for row in VERSIONS.scan(out, name, reverse=True) if row.status == READY)
     artifact = replace(
@@ -109,9 +112,3 @@ def _change_status(name: str, number: int, status: str, record: Record, out: Wri
         size_bytes=artifact.size_bytes + change * version.size_bytes,
     )
     ARTIFACTS.put(out, artifact, name)
-
-
-def _version(out: Writer, name: str, number: int) -> VersionRow:
-    row = VERSIONS.get(out, name, number)
-    assert row is not None, "an event names a version that was created before"
-    return row

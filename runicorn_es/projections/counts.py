@@ -30,8 +30,7 @@ def apply(batch: Sequence[Fact], out: Writer) -> None:
 
 
 def _kind_and_size(out: Writer, name: str, version: int) -> tuple[str, int]:
-    row = VERSIONS.get(out, name, version)
-    assert row is not None, "an event names a version that was created before"
+    row = VERSIONS.expect(out, name, version)
     return row.type, row.size_bytes
 
 

@@ -23,8 +23,7 @@ def apply(batch: Sequence[Fact], out: Writer) -> None:
                 case RunStarted():
                     RUNS.put(out, _begin(event, record, user, host), event.run)
                 case RunFinished():
-                    row = RUNS.get(out, event.run)
-                    assert row is not None, "a run that ends was started"
+                    row = RUNS.expect(out, event.run)
                     RUNS.put(out, replace(row, status=event.status, finished_ns=record.time_ns), event.run)
                 case VersionCreated(run=str(run)):
                     edge = EdgeRow(run, event.name, event.version, record.index, record.time_ns)

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from runicorn_es.errors import Damaged
 from runicorn_es.tables import Reader, Writer
 
 READY = "ready"
@@ -22,6 +23,10 @@ _PART_BYTES_MAX = 120
 _PART_BYTES_KEPT = 80
 
 RowType = TypeVar("RowType", bound=msgspec.Struct)
+
+
+class Contradiction(Damaged):
+    """The rows cannot be what the log says. Nothing is lost: they are folded anew when the store is opened again."""
 
 
 class ArtifactRow(msgspec.Struct, frozen=True, array_like=True):
@@ -114,7 +119,16 @@ class Family(Generic[RowType]):
     def get(self, view: Reader, *parts: str | int | bytes) -> RowType | None:
         """Return the row with these key parts, or None."""
         found = view.get(self.key(*parts))
-        return None if found is None else self._decode(found)
+        return None if found is None else self._decoded(found)
+
+    def expect(self, view: Reader, *parts: str | int | bytes) -> RowType:
+        """Return a row that must be there, for the log says so. Raises Contradiction."""
+        row = self.get(view, *parts)
+        if row is None:
+            raise Contradiction(
+                f"the projections have lost {parts}; open the store again, or run `runicorn-es rebuild`"
+            )
+        return row
 
     def put(self, out: Writer, row: RowType, *parts: str | int | bytes) -> None:
         """Set the row with these key parts."""
@@ -127,7 +141,15 @@ class Family(Generic[RowType]):
     def scan(self, view: Reader, *parts: str | int | bytes, reverse: bool = False) -> Iterator[RowType]:
         """Yield the rows whose keys begin with these parts, in order."""
         for _, value in view.scan(self.key(*parts), reverse=reverse):
-            yield self._decode(value)
+            yield self._decoded(value)
+
+    def _decoded(self, value: bytes) -> RowType:
+        try:
+            return self._decode(value)
+        except msgspec.MsgspecError as error:
+            raise Contradiction(
+                f"a row of the projections cannot be read ({error}); open the store again, or run `runicorn-es rebuild`"
+            ) from error
 
 
 _encode = msgspec.msgpack.Encoder().encode
