@@ -107,7 +107,8 @@ def locked(path: Path, *, wait_s: float, holder: str, poll_s: float = _WAIT_FIRS
     try:
         _wait_for(descriptor, path, wait_s=wait_s, poll_s=poll_s)
         # Only for messages: a torn or stale holder misleads nobody, for the lock itself is the kernel's.
-        os.pwrite(descriptor, holder.encode().ljust(200)[:200], 0)
+        with suppress(OSError):
+            os.pwrite(descriptor, holder.encode().ljust(200)[:200], 0)
         yield descriptor
     finally:
         os.close(descriptor)

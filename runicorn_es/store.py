@@ -11,6 +11,7 @@ Invariants:
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+import errno
 import os
 from pathlib import Path
 from threading import Lock
@@ -308,7 +309,13 @@ class Store:
         if self.is_read_only:
             return MemoryTables()
         identity = f"{self.identity.store_id} {projections.SCHEMA}"
-        return tables.open_tables(self.layout.tables, self.layout.boot, identity)
+        try:
+            return tables.open_tables(self.layout.tables, self.layout.boot, identity)
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            # On a full disk the store must stay readable, and small enough to be cleaned up.
+            return MemoryTables()
 
     def _catch_up_or_begin_anew(self) -> None:
         with suppress(TablesFailed, Contradiction):
@@ -320,7 +327,6 @@ class Store:
         with suppress(TablesFailed, Contradiction):
             self._catch_up()
             return
-        # On a full disk the store must stay readable, and small enough to be cleaned up.
         self._tables.close()
         self._tables = MemoryTables()
         self._catch_up()
@@ -432,13 +438,11 @@ class Store:
         """Fold what the log has beyond the tables' cursor; returns the position reached."""
         while True:
             with target.writing() as out:
-                position = projections.cursor(out) or START
-                count = 0
-                for batch, behind in self._log.batches(position):
-                    projections.fold(batch, behind, out)
+                position = begin = projections.cursor(out) or START
+                for records, behind in _in_bulk(self._log.batches(position)):
+                    projections.fold(records, behind, out)
                     position = behind
-                    count += len(batch)
-                    if count >= settings.REFOLD_RECORDS_PER_TRANSACTION:
+                    if position.index - begin.index >= settings.REFOLD_RECORDS_PER_TRANSACTION:
                         break
                 else:
                     return position
@@ -471,6 +475,19 @@ def open_store(path: str | os.PathLike[str] | None = None, read_only: bool = Fal
     Example: ``with open_store("artifacts") as store: store.artifacts()``
     """
     return Store(storage_root(path), read_only=read_only)
+
+
+def _in_bulk(batches: Iterator[tuple[list[Record], Position]]) -> Iterator[tuple[list[Record], Position]]:
+    """Yield the same records in runs of several batches: sums and cursors are then written once for all of them."""
+    bulk: list[Record] = []
+    position = START
+    for records, position in batches:
+        bulk += records
+        if len(bulk) >= settings.FOLD_RECORDS_AT_ONCE:
+            yield bulk, position
+            bulk = []
+    if bulk:
+        yield bulk, position
 
 
 def _the_version(events: Sequence[Event]) -> VersionCreated:

@@ -297,12 +297,21 @@ def _open_or_wipe(folder: Path, boot_file: Path, identity: str) -> lmdb.Environm
 
 
 def _open(folder: Path) -> lmdb.Environment:
+    for map_bytes in settings.LMDB_MAP_BYTES:
+        # A limit of address space (ulimit -v) refuses a large map.
+        with suppress(lmdb.MemoryError):
+            return _open_with(folder, map_bytes)
+    raise lmdb.MemoryError(f"no room to map {settings.LMDB_MAP_BYTES[-1]} bytes")
+
+
+def _open_with(folder: Path, map_bytes: int) -> lmdb.Environment:
     environment = lmdb.open(
         str(folder),
-        map_size=settings.LMDB_MAP_BYTES,
+        map_size=map_bytes,
         max_readers=settings.LMDB_READERS_MAX,
         sync=False,
         metasync=False,
+        mode=0o666,
         lib_version=_ENGINE,
     )
     # Slots of readers that were killed would keep old pages alive for ever.

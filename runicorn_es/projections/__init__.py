@@ -1,7 +1,7 @@
 """Tables folded from the log, and nothing else. Delete them and they come back, byte for byte.
 
-Each module here has ``apply(batch, out)``: a pure fold of one batch into rows. ``SCHEMA`` names what the rows mean; a
-store whose tables carry another number is folded anew.
+Each module here has ``apply(facts, out)``: a pure fold of one or more batches into rows. ``SCHEMA`` names what the rows
+mean; a store whose tables carry another number is folded anew.
 """
 
 from collections.abc import Sequence
@@ -27,9 +27,9 @@ def cursor(view: Reader) -> Position | None:
     return None if found is None else _decode_position(found)
 
 
-def fold(batch: Sequence[Record], behind: Position, out: Writer) -> None:
-    """Fold one batch into the tables and move their cursor behind it, all in the same transaction."""
-    facts = [_fact(record) for record in batch]
+def fold(records: Sequence[Record], behind: Position, out: Writer) -> None:
+    """Fold one or more whole batches into the tables and move their cursor behind, all in the same transaction."""
+    facts = [_fact(record) for record in records]
     for apply in _FOLDS:
         apply(facts, out)
     out.put(_CURSOR, msgspec.msgpack.encode(behind))

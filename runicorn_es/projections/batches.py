@@ -10,9 +10,9 @@ from runicorn_es.tables import Reader, Writer
 _LETTER = b"k"
 
 
-def apply(batch: Sequence[Fact], out: Writer) -> None:
-    """Note the key of a batch, if it has one."""
-    for fact in batch:
+def apply(facts: Sequence[Fact], out: Writer) -> None:
+    """Note the keys of these batches, if they have any."""
+    for fact in facts:
         for event in fact.events:
             if isinstance(event, BatchAppended) and event.key is not None:
                 out.put(_key(event.key), fact.record.index.to_bytes(8, "big"))

@@ -32,9 +32,9 @@ from runicorn_es.projections.rows import (
 from runicorn_es.tables import Writer
 
 
-def apply(batch: Sequence[Fact], out: Writer) -> None:
-    """Fold what a batch says of artifacts, versions and aliases."""
-    for fact in batch:
+def apply(facts: Sequence[Fact], out: Writer) -> None:
+    """Fold what these facts say of artifacts, versions and aliases."""
+    for fact in facts:
         record = fact.record
         for event in fact.events:
             match event:

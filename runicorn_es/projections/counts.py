@@ -1,47 +1,67 @@
 """How many artifacts and versions there are and how large they are, in all and by type."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+
+import msgspec
 
 from runicorn_es.events import VersionCreated, VersionDeleted, VersionPurged, VersionRestored
 from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import COUNTS, VERSIONS, CountRow
 from runicorn_es.tables import Writer
 
+_ALL = ""
 
-def apply(batch: Sequence[Fact], out: Writer) -> None:
-    """Fold what a batch changes in the sums. Stands behind the catalog, whose rows it looks up."""
-    for fact in batch:
+
+class _Change(msgspec.Struct):
+    """What is to be added to a row of counts."""
+
+    artifacts: int = 0
+    versions: int = 0
+    size_bytes: int = 0
+    deleted_versions: int = 0
+    deleted_bytes: int = 0
+
+
+def apply(facts: Sequence[Fact], out: Writer) -> None:
+    """Fold what these facts change in the sums. Stands behind the catalog, whose rows it looks up."""
+    changes: defaultdict[str, _Change] = defaultdict(_Change)
+    for fact in facts:
         for event in fact.events:
             match event:
                 case VersionCreated():
-                    is_first = event.version == 1
-                    _add(out, event.type, CountRow(int(is_first), 1, event.size_bytes))
+                    for change in (changes[_ALL], changes[event.type]):
+                        change.artifacts += event.version == 1
+                        change.versions += 1
+                        change.size_bytes += event.size_bytes
                 case VersionDeleted():
-                    kind, size_bytes = _kind_and_size(out, event.name, event.version)
-                    _add(out, kind, CountRow(0, -1, -size_bytes, 1, size_bytes))
+                    _hide(changes, out, event.name, event.version, 1)
                 case VersionRestored():
-                    kind, size_bytes = _kind_and_size(out, event.name, event.version)
-                    _add(out, kind, CountRow(0, 1, size_bytes, -1, -size_bytes))
+                    _hide(changes, out, event.name, event.version, -1)
                 case VersionPurged():
-                    kind, size_bytes = _kind_and_size(out, event.name, event.version)
-                    _add(out, kind, CountRow(0, 0, 0, -1, -size_bytes))
+                    row = VERSIONS.expect(out, event.name, event.version)
+                    for change in (changes[_ALL], changes[row.type]):
+                        change.deleted_versions -= 1
+                        change.deleted_bytes -= row.size_bytes
                 case _:
                     pass
-
-
-def _kind_and_size(out: Writer, name: str, version: int) -> tuple[str, int]:
-    row = VERSIONS.expect(out, name, version)
-    return row.type, row.size_bytes
-
-
-def _add(out: Writer, kind: str, change: CountRow) -> None:
-    for key in ("", kind):
-        row = COUNTS.get(out, key) or CountRow()
-        total = CountRow(
-            row.artifacts + change.artifacts,
-            row.versions + change.versions,
-            row.size_bytes + change.size_bytes,
-            row.deleted_versions + change.deleted_versions,
-            row.deleted_bytes + change.deleted_bytes,
+    for kind, change in changes.items():
+        row_before = COUNTS.get(out, kind) or CountRow()
+        row_after = CountRow(
+            row_before.artifacts + change.artifacts,
+            row_before.versions + change.versions,
+            row_before.size_bytes + change.size_bytes,
+            row_before.deleted_versions + change.deleted_versions,
+            row_before.deleted_bytes + change.deleted_bytes,
         )
-        COUNTS.put(out, total, key)
+        COUNTS.put(out, row_after, kind)
+
+
+def _hide(changes: defaultdict[str, _Change], out: Writer, name: str, version: int, count: int) -> None:
+    """Count a version as deleted (1), or no more (-1)."""
+    row = VERSIONS.expect(out, name, version)
+    for change in (changes[_ALL], changes[row.type]):
+        change.versions -= count
+        change.size_bytes -= count * row.size_bytes
+        change.deleted_versions += count
+        change.deleted_bytes += count * row.size_bytes

@@ -11,9 +11,9 @@ from runicorn_es.projections.rows import INPUTS, OUTPUTS, RUNNING, RUNS, USES, E
 from runicorn_es.tables import Writer
 
 
-def apply(batch: Sequence[Fact], out: Writer) -> None:
-    """Fold what a batch says of runs and edges."""
-    for fact in batch:
+def apply(facts: Sequence[Fact], out: Writer) -> None:
+    """Fold what these facts say of runs and edges."""
+    for fact in facts:
         record = fact.record
         user, host = "", ""
         for event in fact.events:

@@ -10,9 +10,9 @@ from runicorn_es.tables import Reader, Writer
 _LETTER = b"g"
 
 
-def apply(batch: Sequence[Fact], out: Writer) -> None:
-    """Note the pages of a batch."""
-    for fact in batch:
+def apply(facts: Sequence[Fact], out: Writer) -> None:
+    """Note the pages among these records."""
+    for fact in facts:
         record = fact.record
         if record.flags & PAGE and not codec.is_blank(record.payload):
             digest = codec.page_digest_of(record.payload, compressed=bool(record.flags & COMPRESSED))

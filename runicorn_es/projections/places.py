@@ -11,11 +11,11 @@ _BLOCK_RECORDS = 64
 _PLACE = struct.Struct("<QQ")
 
 
-def apply(batch: Sequence[Fact], out: Writer) -> None:
-    """Note the place of each record of a batch."""
+def apply(facts: Sequence[Fact], out: Writer) -> None:
+    """Note the place of each record."""
     block: int | None = None
     places = b""
-    for fact in batch:
+    for fact in facts:
         number = fact.record.index // _BLOCK_RECORDS
         if number != block:
             if block is not None:

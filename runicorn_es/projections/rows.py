@@ -114,7 +114,10 @@ class Family(Generic[RowType]):
 
     def key(self, *parts: str | int | bytes) -> bytes:
         """Return the key of a row, or the beginning of the keys of several."""
-        return self._letter + b"".join(_part(part) for part in parts)
+        key = self._letter
+        for part in parts:
+            key += _part(part)
+        return key
 
     def get(self, view: Reader, *parts: str | int | bytes) -> RowType | None:
         """Return the row with these key parts, or None."""
@@ -165,10 +168,10 @@ COUNTS = Family(b"s", CountRow)
 
 
 def _part(part: str | int | bytes) -> bytes:
-    if isinstance(part, int):
-        return part.to_bytes(8, "big")
     if isinstance(part, str):
         part = part.encode()
+    elif isinstance(part, int):
+        return part.to_bytes(8, "big")
     if len(part) > _PART_BYTES_MAX:
         part = part[:_PART_BYTES_KEPT] + b"\x01" + hashlib.sha256(part).digest()
     return part + b"\x00"

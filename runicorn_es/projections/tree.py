@@ -13,10 +13,10 @@ from runicorn_es.tables import Reader, Writer
 _KEY = b"m"
 
 
-def apply(batch: Sequence[Fact], out: Writer) -> None:
-    """Add the leaves of a batch."""
+def apply(facts: Sequence[Fact], out: Writer) -> None:
+    """Add the leaves of these records."""
     size, frontier = _state(out)
-    for fact in batch:
+    for fact in facts:
         add(frontier, size, fact.record.leaf)
         size += 1
     out.put(_KEY, size.to_bytes(8, "big") + b"".join(frontier))
