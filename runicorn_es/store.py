@@ -1,80 +1,30 @@
-"""The one writer: lock, catch up, decide, append, project.
-
-Invariants:
-- Whoever appends holds the writer's lock, and has read the log up to its end under that lock.
-- A call that changes something returns only after its batch is durable; one that finds nothing to change, only after
-  what it found is durable.
-- The tables' cursor is written in the same transaction as the rows; it may lag behind the log, never lead.
-- After a write or a sync has failed, this object writes no more.
-"""
+"""What users ask of a store and have it do. Every method is one command or one query."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-import errno
 import os
-from pathlib import Path
-from threading import Lock
-from types import TracebackType
-from typing import Self
 
-from runicorn_es import codec, decisions, durable, founding, names, projections, queries, settings, tables
-from runicorn_es.ambient import SYSTEM, Ambient
+from runicorn_es import codec, decisions, names, queries
 from runicorn_es.artifact.draft import Artifact
 from runicorn_es.artifact.paging import pages_of, require_tree
 from runicorn_es.artifact.stored import ArtifactVersion, VersionNumber
-from runicorn_es.commands import (
-    Command,
-    DeleteVersion,
-    LogArtifact,
-    NoteRecovery,
-    RemoveAlias,
-    RestoreVersion,
-    SetAlias,
-)
-from runicorn_es.errors import Busy, Rejected, RunicornError, WriteFailed
-from runicorn_es.events import BatchAppended, Draft, Event, FileAdded, ReferenceAdded, StoreCreated, VersionCreated
-from runicorn_es.layout import Layout
+from runicorn_es.commands import DeleteVersion, LogArtifact, RemoveAlias, RestoreVersion, SetAlias
+from runicorn_es.errors import Rejected, WriteFailed
+from runicorn_es.events import Event, FileAdded, VersionCreated
+from runicorn_es.ledger import Ledger
 from runicorn_es.location import storage_root
-from runicorn_es.log import START, Entry, Log, Position, Record
-from runicorn_es.log.checkpoint import Head, Signer, claimed_size, verified_size
-from runicorn_es.log.record import COMPRESSED, PAGE
+from runicorn_es.log import Record
 from runicorn_es.names import parse_reference
-from runicorn_es.pool import Pool, stat_cache
 from runicorn_es.pool.ingest import Progress, taking_in
 from runicorn_es.pool.stat_cache import TableStatCache
-from runicorn_es.projections.rows import AliasRow, ArtifactRow, Contradiction, RunRow, VersionRow
-from runicorn_es.queries import Direction, Lineage, Stats, View
-from runicorn_es.tables import MemoryTables, Tables, TablesFailed
+from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
+from runicorn_es.queries import Direction, Lineage, Stats
 
 
-class Store:
+class Store(Ledger):
     """A store of artifacts in a folder. Open one with ``runicorn_es.open_store``; close it, or use it in a ``with``.
 
     One object serves all threads of a process; after a fork, the child opens its own files by itself.
     """
-
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        *,
-        read_only: bool = False,
-        ambient: Ambient = SYSTEM,
-        lock_wait_s: float = settings.LOCK_WAIT_S,
-    ) -> None:
-        self.layout = Layout(Path(root).absolute())
-        self.is_read_only = read_only
-        self._ambient = ambient
-        self._lock_wait_s = lock_wait_s
-        self.identity = founding.require(self.layout) if read_only else founding.found(self.layout, ambient)
-        self._log = Log(self.layout, self.identity.raw_id)
-        self.pool = Pool(self.layout)
-        self._signer: Signer | None = None
-        self._failure: BaseException | None = None
-        self._is_closed = False
-        self._begin_in_this_process()
-
-    # What changes the store.
 
     def log_artifact(
         self,
@@ -153,29 +103,6 @@ class Store:
         """Bring a deleted version back with everything it had."""
         self.execute(RestoreVersion(parse_reference(spec), reason))
 
-    def execute(self, command: Command, *, run: str | None = None, key: str | None = None) -> tuple[Event, ...]:
-        """Carry out a command and return its events (none if all was so already), once they are durable.
-
-        The events of pages and references are not among those returned. Raises Rejected and its kinds when the command
-        cannot be met, Busy when another writer held the lock too long, OSError or WriteFailed when the disk failed.
-        """
-        self._require_writable()
-        with self._writing() as position:
-            with self._tables.reading() as rows:
-                view = View(rows, self._log)
-                if key is not None and (earlier := queries.batch_of_key(view, key)) is not None:
-                    self._log.sync(position)
-                    return view.events(earlier)
-                drafts = decisions.decide(command, view)
-            if not drafts:
-                # What was found may have been written by a process that died before its sync.
-                self._log.sync(position)
-                return ()
-            self._append(drafts, position, run=run, key=key)
-            return tuple(event for draft in drafts if not draft.is_page for event in draft.events)
-
-    # What asks the store.
-
     def artifacts(self, type: str | None = None) -> list[ArtifactRow]:
         """Return the artifacts that have a live version, by name; of one type if given."""
         with self.reading() as view:
@@ -233,238 +160,6 @@ class Store:
                 return
             after = some[-1][0].index
 
-    def rebuild(self) -> list[bytes]:
-        """Fold the tables anew from the log and return the keys whose rows differed from the old ones.
-
-        The new rows take the place of the old in one step. Raises Damaged where the log is damaged; then the old stay.
-        """
-        self._require_writable()
-        with self._writing():
-            anew = MemoryTables()
-            self._fold_into(anew)
-            with self._tables.writing() as out, anew.reading() as wanted:
-                old = {key: value for key, value in out.scan(b"") if not key.startswith(stat_cache.PREFIX)}
-                new = dict(wanted.scan(b""))
-                differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-                for key in differing:
-                    if key in new:
-                        out.put(key, new[key])
-                    else:
-                        out.delete(key)
-        return differing
-
-    @contextmanager
-    def reading(self) -> Iterator[View]:
-        """Open the newest state for the length of a block. Keep it short; take no lock in it."""
-        self._begin_again_after_fork()
-        if self._is_closed:
-            raise Rejected(f"the store at {self.layout.root} was closed; open it anew")
-        if self._log.has_more(self._position):
-            self._catch_up()
-        try:
-            with self._tables.reading() as rows:
-                yield View(rows, self._log)
-        except Contradiction:
-            tables.distrust(self.layout.boot)
-            raise
-
-    def close(self) -> None:
-        """Release the tables. A closed store answers no more."""
-        if not self._is_closed:
-            self._is_closed = True
-            self._tables.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<Store at {str(self.layout.root)!r}{', read only' if self.is_read_only else ''}>"
-
-    # How it is done.
-
-    def _begin_in_this_process(self) -> None:
-        self._pid = os.getpid()
-        self._thread_lock = Lock()
-        self._position = START
-        self._has_recovered = False
-        self._tables = self._open_tables()
-        try:
-            self._catch_up_or_begin_anew()
-            self._require_acknowledged()
-            if not self.is_read_only and self._position == START:
-                with self._writing() as position:
-                    if position == START:
-                        event = StoreCreated(self.identity.raw_id, settings.FORMAT_VERSION)
-                        self._append([Draft("", (event,))], position)
-        except BaseException:
-            self._tables.close()
-            raise
-
-    def _open_tables(self) -> Tables:
-        if self.is_read_only:
-            return MemoryTables()
-        identity = f"{self.identity.store_id} {projections.SCHEMA}"
-        try:
-            return tables.open_tables(self.layout.tables, self.layout.boot, identity)
-        except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-                raise
-            # On a full disk the store must stay readable, and small enough to be cleaned up.
-            return MemoryTables()
-
-    def _catch_up_or_begin_anew(self) -> None:
-        with suppress(TablesFailed, Contradiction):
-            self._catch_up()
-            return
-        self._tables.close()
-        tables.distrust(self.layout.boot)
-        self._tables = self._open_tables()
-        with suppress(TablesFailed, Contradiction):
-            self._catch_up()
-            return
-        self._tables.close()
-        self._tables = MemoryTables()
-        self._catch_up()
-
-    def _require_acknowledged(self) -> None:
-        """Raise Damaged when the log ends before its checkpoint. A torn tail behind it is the next writer's affair."""
-        claimed = claimed_size(self.layout.checkpoint, self.identity.origin)
-        if claimed <= self._position.index:
-            return
-        # The checkpoint may speak of a batch that was appended since we caught up.
-        self._catch_up()
-        if claimed > self._position.index:
-            proven = verified_size(self.layout.checkpoint, self.layout.keys, self.identity.origin)
-            self._log.require_acknowledged(self._position, proven)
-
-    def _begin_again_after_fork(self) -> None:
-        # The parent's locks may be held by threads that do not exist here, and its tables are not ours to touch.
-        if os.getpid() != self._pid:
-            self._begin_in_this_process()
-
-    def _require_writable(self) -> None:
-        self._begin_again_after_fork()
-        if self.is_read_only:
-            raise Rejected(
-                f"the store at {self.layout.root} was opened read-only; open it without read_only=True to write"
-            )
-        if self._is_closed:
-            raise Rejected(f"the store at {self.layout.root} was closed; open it anew")
-        if self._failure is not None:
-            raise WriteFailed(
-                f"an earlier write to the store at {self.layout.root} failed ({self._failure}); what it had not "
-                "acknowledged may or may not be there; see to the disk, then open the store anew"
-            ) from self._failure
-
-    @contextmanager
-    def _writing(self) -> Iterator[Position]:
-        """Hold the writer's lock; yields the end of the log, up to which the tables are folded."""
-        if not self._thread_lock.acquire(timeout=self._lock_wait_s):
-            raise Busy(f"another thread has been writing for more than {self._lock_wait_s:g} s; nothing was changed")
-        try:
-            with durable.locked(self.layout.lock, wait_s=self._lock_wait_s, holder=self._holder()):
-                # While we waited, another thread may have failed.
-                self._require_writable()
-                with self._poisoned_by(OSError):
-                    self._catch_up()
-                    self._recover()
-                    yield self._position
-        finally:
-            self._thread_lock.release()
-
-    @contextmanager
-    def _poisoned_by(self, kind: type[OSError]) -> Iterator[None]:
-        """Remember a failed write or sync of the block: after it, this object writes no more."""
-        try:
-            yield
-        except kind as error:
-            if isinstance(error, WriteFailed) or not isinstance(error, RunicornError):
-                self._failure = error
-            raise
-
-    def _recover(self) -> None:
-        """Move a torn tail out of the way. The lock must be held and the tables caught up."""
-        if self._has_recovered and not self._log.has_more(self._position):
-            return
-        acknowledged = verified_size(self.layout.checkpoint, self.layout.keys, self.identity.origin)
-        cut = self._log.cut_tail(self._position, acknowledged, self._ambient.now_ns())
-        self._log.sync(self._position)
-        self._has_recovered = True
-        if cut is not None:
-            note = NoteRecovery(cut.segment, cut.offset, cut.size_bytes, cut.quarantine)
-            with self._tables.reading() as rows:
-                drafts = decisions.decide(note, View(rows, self._log))
-            self._append(drafts, self._position)
-
-    def _append(
-        self, drafts: Sequence[Draft], position: Position, *, run: str | None = None, key: str | None = None
-    ) -> None:
-        """Append a batch and fold it. The lock must be held; ``position`` is the end of the log."""
-        drafts = self._signed(drafts, run, key)
-        entries = []
-        for draft in drafts:
-            payload, is_compressed = codec.encode(draft.events, self._ambient.token(codec.SALT_BYTES))
-            entries.append(Entry(draft.subject, payload, COMPRESSED * is_compressed | PAGE * draft.is_page))
-        records, behind = self._log.append(entries, position, self._time_ns(position))
-        with self._tables.writing() as out:
-            # A reader may have been quicker to fold what we appended.
-            if (projections.cursor(out) or START) == position:
-                projections.fold(records, behind, out)
-        self._position = behind
-        with self._tables.reading() as rows:
-            size, root = queries.head(View(rows, self._log))
-        durable.replace_file(self.layout.checkpoint, self._sign().sign(Head(size, root)).encode())
-
-    def _signed(self, drafts: Sequence[Draft], run: str | None, key: str | None) -> list[Draft]:
-        """Say who appends the batch, in its first record that holds neither files nor references."""
-        actor = self._ambient.actor()
-        appended = BatchAppended(actor.user, actor.host, actor.pid, run, key)
-        signed = list(drafts)
-        for number, draft in enumerate(drafts):
-            if not draft.is_page and not isinstance(draft.events[0], ReferenceAdded):
-                signed[number] = Draft(draft.subject, (appended, *draft.events))
-                break
-        return signed
-
-    def _catch_up(self) -> None:
-        self._position = self._fold_into(self._tables)
-
-    def _fold_into(self, target: Tables) -> Position:
-        """Fold what the log has beyond the tables' cursor; returns the position reached."""
-        while True:
-            with target.writing() as out:
-                position = begin = projections.cursor(out) or START
-                for records, behind in _in_bulk(self._log.batches(position)):
-                    projections.fold(records, behind, out)
-                    position = behind
-                    if position.index - begin.index >= settings.REFOLD_RECORDS_PER_TRANSACTION:
-                        break
-                else:
-                    return position
-
-    def _time_ns(self, position: Position) -> int:
-        """Return the time of the next batch: now, but never before the last one."""
-        now_ns = self._ambient.now_ns()
-        if position.index == 0:
-            return now_ns
-        with self._tables.reading() as rows:
-            return max(now_ns, View(rows, self._log).record(position.index - 1).time_ns)
-
-    def _sign(self) -> Signer:
-        if self._signer is None:
-            self._signer = Signer.load(self.layout.keys, self.identity.origin, self._ambient.token(32))
-        return self._signer
-
-    def _holder(self) -> str:
-        actor = self._ambient.actor()
-        since = datetime.fromtimestamp(self._ambient.now_ns() // 1_000_000_000, UTC).isoformat()
-        return f"process {actor.pid} of {actor.user} on {actor.host} since {since}"
-
 
 def open_store(path: str | os.PathLike[str] | None = None, read_only: bool = False) -> Store:  # noqa: FBT001, FBT002
     """Open the store at a path, making it if there is none; without a path, where ``RUNICORN_DIR`` or the user's
@@ -475,19 +170,6 @@ def open_store(path: str | os.PathLike[str] | None = None, read_only: bool = Fal
     Example: ``with open_store("artifacts") as store: store.artifacts()``
     """
     return Store(storage_root(path), read_only=read_only)
-
-
-def _in_bulk(batches: Iterator[tuple[list[Record], Position]]) -> Iterator[tuple[list[Record], Position]]:
-    """Yield the same records in runs of several batches: sums and cursors are then written once for all of them."""
-    bulk: list[Record] = []
-    position = START
-    for records, position in batches:
-        bulk += records
-        if len(bulk) >= settings.FOLD_RECORDS_AT_ONCE:
-            yield bulk, position
-            bulk = []
-    if bulk:
-        yield bulk, position
 
 
 def _the_version(events: Sequence[Event]) -> VersionCreated:

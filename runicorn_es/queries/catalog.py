@@ -1,0 +1,177 @@
+"""Artifacts, versions and aliases, and which version is meant."""
+
+from collections.abc import Iterator
+import difflib
+
+import msgspec
+
+from runicorn_es import names
+from runicorn_es.errors import Unknown
+from runicorn_es.names import Reference
+from runicorn_es.projections.rows import (
+    ALIASES,
+    ARTIFACTS,
+    COUNTS,
+    DELETED,
+    PURGED,
+    READY,
+    VERSIONS,
+    AliasRow,
+    ArtifactRow,
+    CountRow,
+    VersionRow,
+)
+from runicorn_es.queries.view import View
+
+_SUGGESTIONS = 3
+_NAMES_COMPARED_MAX = 10_000
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """What ``stats`` shows. Sizes in bytes; ``pool_bytes`` is what the blobs take on disk, each counted once."""
+
+    total: CountRow
+    by_type: dict[str, CountRow]
+    pool_bytes: int
+
+    @property
+    def saved_bytes(self) -> int:
+        """Return how much less the pool takes than a copy for each version would, deleted ones included."""
+        return max(0, self.total.size_bytes + self.total.deleted_bytes - self.pool_bytes)
+
+    @property
+    def saved_share(self) -> float:
+        """Return the saved part of all that a copy for each version would take, from 0 to 1."""
+        stored_bytes = self.total.size_bytes + self.total.deleted_bytes
+        return self.saved_bytes / stored_bytes if stored_bytes else 0.0
+
+
+def artifacts(view: View, kind: str | None = None) -> list[ArtifactRow]:
+    """Return the artifacts that have a live version, by name; of one type if given."""
+    found = ARTIFACTS.scan(view.rows)
+    return [row for row in found if row.live and (kind is None or row.type == kind)]
+
+
+def artifact(view: View, name: str) -> ArtifactRow:
+    """Return an artifact. Raises Unknown, naming similar ones."""
+    row = ARTIFACTS.get(view.rows, name)
+    if row is None:
+        raise Unknown(not_found(f"no artifact named {name!r}", name, [row.name for row in _some_artifacts(view)]))
+    return row
+
+
+def versions(view: View, name: str, *, deleted: bool = False) -> list[VersionRow]:
+    """Return the live versions of an artifact, oldest first; with ``deleted`` also the deleted and purged ones."""
+    artifact(view, name)
+    return [row for row in VERSIONS.scan(view.rows, name) if deleted or row.status == READY]
+
+
+def resolve(view: View, reference: Reference, *, deleted: bool = False) -> VersionRow:
+    """Return the version that is meant.
+
+    Raises Unknown when there is none, or when it is deleted (unless ``deleted``) or purged.
+    """
+    if reference.digest_prefix is not None:
+        row = _by_digest(view, reference)
+    else:
+        row = _by_number_or_alias(view, reference, deleted=deleted)
+    spec = names.spec(row.name, row.version)
+    if row.status == PURGED:
+        raise Unknown(f"{spec} was purged and cannot come back; `runicorn-es events` says when and why")
+    if row.status == DELETED and not deleted:
+        raise Unknown(f"{spec} is deleted; `runicorn-es restore {spec}` brings it back")
+    return row
+
+
+def version(view: View, name: str, number: int) -> VersionRow:
+    """Return one version by its number, whatever its status. Raises Unknown."""
+    row = VERSIONS.get(view.rows, name, number)
+    if row is None:
+        allotted = artifact(view, name).allotted
+        if 1 <= number <= allotted:
+            VERSIONS.expect(view.rows, name, number)
+        raise Unknown(f"{name!r} has no version v{number}; its versions are v1 to v{allotted}")
+    return row
+
+
+def aliases(view: View, name: str) -> list[AliasRow]:
+    """Return the aliases of an artifact, by alias. ``latest``, which is computed, is not among them."""
+    return list(ALIASES.scan(view.rows, name))
+
+
+def aliases_by_version(view: View, name: str) -> dict[int, list[str]]:
+    """Return the aliases of each version that has one, ``latest`` first."""
+    found: dict[int, list[str]] = {}
+    row = ARTIFACTS.get(view.rows, name)
+    if row is not None and row.latest:
+        found[row.latest] = [names.LATEST]
+    for alias in ALIASES.scan(view.rows, name):
+        found.setdefault(alias.version, []).append(alias.alias)
+    return found
+
+
+def aliases_of(view: View, row: VersionRow) -> list[str]:
+    """Return the aliases of one version, ``latest`` first."""
+    return aliases_by_version(view, row.name).get(row.version, [])
+
+
+def stats(view: View, pool_bytes: int) -> Stats:
+    """Return the sums over the store; ``pool_bytes`` is what the blobs take."""
+    by_type = {
+        key[1:-1].decode(): msgspec.msgpack.decode(value, type=CountRow)
+        for key, value in view.rows.scan(COUNTS.key())
+        if key != COUNTS.key("")
+    }
+    return Stats(COUNTS.get(view.rows, "") or CountRow(), by_type, pool_bytes)
+
+
+def _by_number_or_alias(view: View, reference: Reference, *, deleted: bool) -> VersionRow:
+    row = artifact(view, reference.name)
+    if reference.version is not None:
+        return version(view, row.name, reference.version)
+    if reference.alias is not None:
+        alias = ALIASES.get(view.rows, row.name, reference.alias)
+        if alias is None:
+            known = [names.LATEST, *(found.alias for found in ALIASES.scan(view.rows, row.name))]
+            raise Unknown(not_found(f"{row.name!r} has no alias {reference.alias!r}", reference.alias, known))
+        return version(view, row.name, alias.version)
+    if row.latest:
+        return version(view, row.name, row.latest)
+    newest = version(view, row.name, row.allotted)
+    if deleted:
+        return newest
+    raise Unknown(
+        f"all versions of {row.name!r} are deleted; `runicorn-es versions {row.name} --deleted` lists them, "
+        "`runicorn-es restore` brings one back"
+    )
+
+
+def _by_digest(view: View, reference: Reference) -> VersionRow:
+    prefix = reference.digest_prefix or ""
+    found = [row for row in versions(view, reference.name) if row.digest.hex().startswith(prefix)]
+    digests = {row.digest for row in found}
+    if len(digests) > 1:
+        some = ", ".join(names.spec(row.name, row.version) for row in found[:_SUGGESTIONS])
+        raise Unknown(f"{reference.text!r} means several versions ({some}…); write more digits of the digest")
+    if not found:
+        raise Unknown(f"no live version of {reference.name!r} has a digest that begins with {prefix!r}")
+    # Several versions with one content: the newest speaks for all.
+    return found[-1]
+
+
+def _some_artifacts(view: View) -> Iterator[ArtifactRow]:
+    for count, row in enumerate(ARTIFACTS.scan(view.rows)):
+        if count == _NAMES_COMPARED_MAX:
+            return
+        yield row
+
+
+def not_found(message: str, wanted: str, known: list[str]) -> str:
+    """Return a message that names what exists nearby."""
+    near = difflib.get_close_matches(wanted, known, n=_SUGGESTIONS, cutoff=0.5)
+    if near:
+        return f"{message}; did you mean {' or '.join(repr(name) for name in near)}?"
+    if not known:
+        return f"{message}; there is none yet"
+    some = ", ".join(repr(name) for name in known[:_SUGGESTIONS])
+    return f"{message}; there is {some}" + (", …" if len(known) > _SUGGESTIONS else "")

@@ -1,0 +1,143 @@
+"""Runs, and what versions were made from and used for."""
+
+from typing import Literal
+
+import msgspec
+
+from runicorn_es import names
+from runicorn_es.errors import Unknown
+from runicorn_es.events import RunStarted
+from runicorn_es.projections.rows import INPUTS, OUTPUTS, RUNS, USES, EdgeRow, RunRow, VersionRow
+from runicorn_es.queries.catalog import version
+from runicorn_es.queries.content import event_at
+from runicorn_es.queries.view import View
+
+Direction = Literal["upstream", "downstream", "both"]
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A version or a run in a lineage. ``id``: ``name:v3`` or the run's id. ``distance``: edges to the focus."""
+
+    id: str
+    kind: Literal["artifact", "run"]
+    label: str
+    type: str
+    status: str
+    distance: int
+
+
+class Edge(msgspec.Struct, frozen=True):
+    """An arrow in the direction of the data: from a version to the run that used it, or from a run to what it made."""
+
+    source: str
+    target: str
+    kind: Literal["used", "produced"]
+
+
+class Lineage(msgspec.Struct, frozen=True):
+    """What a version was made from and what was made with it."""
+
+    focus: str
+    nodes: list[Node]
+    edges: list[Edge]
+
+
+def runs(view: View) -> list[RunRow]:
+    """Return all runs, oldest first."""
+    return list(RUNS.scan(view.rows))
+
+
+def run(view: View, run_id: str) -> RunRow:
+    """Return a run. Raises Unknown."""
+    row = RUNS.get(view.rows, run_id)
+    if row is None:
+        raise Unknown(f"no run {run_id!r} in this store; `runicorn-es runs` lists them")
+    return row
+
+
+def run_started(view: View, row: RunRow) -> RunStarted:
+    """Return the event that started a run, with what it recorded of its surroundings."""
+    return event_at(view, row.position, RunStarted)
+
+
+def used_by(view: View, name: str, number: int) -> list[EdgeRow]:
+    """Return which runs used a version, by run."""
+    return list(USES.scan(view.rows, name, number))
+
+
+def inputs(view: View, run_id: str) -> list[EdgeRow]:
+    """Return what a run used, by artifact and version."""
+    return list(INPUTS.scan(view.rows, run_id))
+
+
+def outputs(view: View, run_id: str) -> list[EdgeRow]:
+    """Return what a run made, by artifact and version."""
+    return list(OUTPUTS.scan(view.rows, run_id))
+
+
+def has_used(view: View, run_id: str, row: VersionRow) -> bool:
+    """Return whether a run has used a version already."""
+    return INPUTS.get(view.rows, run_id, row.name, row.version) is not None
+
+
+def lineage(view: View, row: VersionRow, *, direction: Direction = "both", depth: int | None = None) -> Lineage:
+    """Return the versions and runs that lead to a version and that come from it.
+
+    ``depth`` counts steps from version to version; None means all. A version that was deleted is there and marked.
+    """
+    focus = names.spec(row.name, row.version)
+    nodes = {focus: _version_node(row, 0)}
+    edges: dict[Edge, None] = {}
+    if direction != "downstream":
+        _walk(view, row, nodes, edges, depth, upstream=True)
+    if direction != "upstream":
+        _walk(view, row, nodes, edges, depth, upstream=False)
+    return Lineage(focus, list(nodes.values()), list(edges))
+
+
+def _walk(
+    view: View,
+    start: VersionRow,
+    nodes: dict[str, Node],
+    edges: dict[Edge, None],
+    depth: int | None,
+    *,
+    upstream: bool,
+) -> None:
+    level = [start]
+    distance = 0
+    seen_runs: set[str] = set()
+    while level and (depth is None or distance < 2 * depth):
+        following: list[VersionRow] = []
+        for row in level:
+            spec = names.spec(row.name, row.version)
+            run_ids = _makers(row) if upstream else [edge.run for edge in used_by(view, row.name, row.version)]
+            for run_id in run_ids:
+                _add_run(view, run_id, nodes, distance + 1)
+                edges[Edge(run_id, spec, "produced") if upstream else Edge(spec, run_id, "used")] = None
+                if run_id in seen_runs:
+                    continue
+                seen_runs.add(run_id)
+                for edge in inputs(view, run_id) if upstream else outputs(view, run_id):
+                    other = names.spec(edge.name, edge.version)
+                    edges[Edge(other, run_id, "used") if upstream else Edge(run_id, other, "produced")] = None
+                    if other not in nodes:
+                        found = version(view, edge.name, edge.version)
+                        nodes[other] = _version_node(found, distance + 2)
+                        following.append(found)
+        level, distance = following, distance + 2
+
+
+def _makers(row: VersionRow) -> list[str]:
+    return [row.run] if row.run is not None else []
+
+
+def _add_run(view: View, run_id: str, nodes: dict[str, Node], distance: int) -> None:
+    if run_id not in nodes:
+        row = run(view, run_id)
+        nodes[run_id] = Node(run_id, "run", row.name or row.project, row.project, row.status, distance)
+
+
+def _version_node(row: VersionRow, distance: int) -> Node:
+    spec = names.spec(row.name, row.version)
+    return Node(spec, "artifact", spec, row.type, row.status, distance)

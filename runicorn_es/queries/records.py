@@ -1,0 +1,39 @@
+"""The log as it was written, and what the tables know of it."""
+
+from collections.abc import Iterator
+
+from runicorn_es import codec
+from runicorn_es.events import Event
+from runicorn_es.log import Record
+from runicorn_es.log.record import COMPRESSED, PAGE
+from runicorn_es.projections import batches, pages, tree
+from runicorn_es.queries.view import View
+
+
+def head(view: View) -> tuple[int, bytes]:
+    """Return how many records the tables know, and the Merkle root over their headers."""
+    return tree.head(view.rows)
+
+
+def history(view: View, after: int, before: int | None = None) -> Iterator[tuple[Record, tuple[Event, ...]]]:
+    """Yield the records beyond index ``after`` with their events, in order; ``after=-1`` begins with the first."""
+    end = head(view)[0] if before is None else before
+    for index in range(after + 1, end):
+        found = view.record(index)
+        blank = codec.is_blank(found.payload)
+        yield found, () if blank else codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
+
+
+def is_page(record: Record) -> bool:
+    """Return whether a record holds the files of a page."""
+    return bool(record.flags & PAGE)
+
+
+def page_position(view: View, digest: bytes) -> int | None:
+    """Return the index of the record that holds a page of this digest, or None."""
+    return pages.position_of(view.rows, digest)
+
+
+def batch_of_key(view: View, key: str) -> int | None:
+    """Return the index of the record of the batch that was appended under this key, or None."""
+    return batches.position_of(view.rows, key)
