@@ -86,9 +86,10 @@ class Ledger:
         The new rows take the place of the old in one step. Raises Damaged where the log is damaged; then the old stay.
         """
         self._require_writable()
-        with self._writing():
+        with self._writing() as position:
             anew = MemoryTables()
-            self._fold_into(anew)
+            # The tables are a witness themselves of how far the log could once be read.
+            self._log.require_acknowledged(self._fold_into(anew), position.index)
             with self._tables.writing() as out, anew.reading() as wanted:
                 old = {key: value for key, value in out.scan(b"") if not key.startswith(stat_cache.PREFIX)}
                 new = dict(wanted.scan(b""))

@@ -13,6 +13,7 @@ from runicorn_es.log import Position, Record
 from runicorn_es.log.record import COMPRESSED, PAGE
 from runicorn_es.projections import batches, catalog, counts, lineage, pages, places, tree
 from runicorn_es.projections.fact import Fact
+from runicorn_es.projections.rows import Contradiction
 from runicorn_es.tables import Reader, Writer
 
 SCHEMA = 1
@@ -24,7 +25,10 @@ _decode_position = msgspec.msgpack.Decoder(Position).decode
 def cursor(view: Reader) -> Position | None:
     """Return the position up to which the log is folded into these tables, or None for new ones."""
     found = view.get(_CURSOR)
-    return None if found is None else _decode_position(found)
+    try:
+        return None if found is None else _decode_position(found)
+    except msgspec.MsgspecError as error:
+        raise Contradiction(f"the cursor of the projections cannot be read ({error}); open the store again") from error
 
 
 def fold(records: Sequence[Record], behind: Position, out: Writer) -> None:

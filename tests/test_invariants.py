@@ -1,0 +1,432 @@
+"""The invariants of the store, one section each. Every test here fails when the mechanism it names is taken away."""
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import runicorn_es as rn
+from runicorn_es import projections
+from runicorn_es.pool import BLOB_MTIME_NS, stat_cache
+from runicorn_es.projections.rows import ARTIFACTS
+
+LOG_ONE = """
+import sys, runicorn_es as rn
+with rn.open_store(sys.argv[1]) as store:
+    version = store.log_artifact(rn.Artifact("m", "model").add_file(sys.argv[2], "model.pth"))
+    sys.stdout.write(f"ACKNOWLEDGED {version.spec}\\n")
+    sys.stdout.flush()
+"""
+WRITES = "write,pwrite64,writev,copy_file_range,fsync,fdatasync,syncfs,rename,renameat,renameat2,openat,ftruncate"
+
+
+@pytest.fixture
+def store(tmp_path):
+    with rn.open_store(tmp_path / "store") as opened:
+        yield opened
+
+
+def log_file(store: rn.Store, content: bytes, name: str = "m") -> rn.VersionNumber:
+    file = store.layout.root.parent / f"{name}.bin"
+    file.write_bytes(content)
+    return store.log_artifact(rn.Artifact(name, "model").add_file(file, "model.pth"))
+
+
+def content(store: rn.Store, spec: str) -> bytes:
+    with store.get(spec).open("model.pth") as file:
+        return file.read()
+
+
+def rows_of(store: rn.Store) -> dict[bytes, bytes]:
+    with store.reading() as view:
+        return {key: row for key, row in view.rows.scan(b"") if not key.startswith(stat_cache.PREFIX)}
+
+
+def traced(
+    tmp_path: Path, *strace_options: str, script: str = LOG_ONE
+) -> tuple[subprocess.CompletedProcess, list[str]]:
+    trace = tmp_path / "trace"
+    command = ["strace", "-f", "-y", "-qq", "-o", trace, "-e", f"trace={WRITES}", *strace_options]
+    arguments = [sys.executable, "-c", script, tmp_path / "store", tmp_path / "new.bin"]
+    done = subprocess.run([*command, *arguments], check=False, capture_output=True, text=True, timeout=60)
+    return done, trace.read_text().splitlines()
+
+
+def first(lines: list[str], pattern: str, after: int = -1) -> int:
+    for number, line in enumerate(lines):
+        if number > after and re.search(pattern, line):
+            return number
+    raise AssertionError(f"no line matches {pattern!r} after {after}")
+
+
+def last(lines: list[str], pattern: str) -> int:
+    return max(number for number, line in enumerate(lines) if re.search(pattern, line))
+
+
+# 1. Acknowledged means durable.
+
+
+def test_a_call_returns_only_after_its_batch_was_synced(tmp_path, store):
+    (tmp_path / "new.bin").write_bytes(os.urandom(5000))
+
+    done, lines = traced(tmp_path)
+
+    assert done.stdout == "ACKNOWLEDGED m:v1\n"
+    written = last(lines, r"write\(\d+<[^>]*\.seg>")
+    synced = first(lines, r"fdatasync\(\d+<[^>]*\.seg>\) += 0", after=written)
+    assert first(lines, r"ACKNOWLEDGED", after=synced) > synced
+
+
+def test_a_batch_costs_one_write_and_one_sync_of_the_log(tmp_path, store):
+    (tmp_path / "new.bin").write_bytes(os.urandom(5000))
+    log_file(store, b"so that the store has recovered before")
+
+    _, lines = traced(tmp_path)
+
+    assert len([line for line in lines if re.search(r"write\(\d+<[^>]*\.seg>", line)]) == 1
+    syncs = [line for line in lines if re.search(r"f(data)?sync\(\d+<[^>]*\.seg>", line)]
+    # One for what another process may have left unsynced, once an open; one for the batch.
+    assert len(syncs) == 2
+
+
+def test_an_answer_that_all_is_so_already_is_durable_too(tmp_path, store):
+    log_file(store, b"one")
+    store.alias("m", "production")
+    again = LOG_ONE.replace('log_artifact(rn.Artifact("m", "model").add_file(sys.argv[2], "model.pth"))', "get('m')")
+    script = again.replace("version = ", 'store.alias("m", "production"); version = ').replace(
+        "version.spec", "version"
+    )
+
+    done, lines = traced(tmp_path, script=script)
+
+    assert "ACKNOWLEDGED" in done.stdout, done.stderr
+    assert first(lines, r"fdatasync\(\d+<[^>]*\.seg>") < first(lines, "ACKNOWLEDGED")
+
+
+# 2. All or nothing.
+
+
+def test_a_log_cut_at_any_byte_of_a_batch_shows_it_whole_or_not_at_all(tmp_path, store):
+    log_file(store, b"one")
+    segment = store.layout.segment(0)
+    before = segment.stat().st_size
+    artifact = rn.Artifact("m", "model", description="second", metadata={"n": 2}).add_tags("t")
+    (tmp_path / "two").write_bytes(b"two")
+    store.log_artifact(artifact.add_file(tmp_path / "two").add_reference("s3://b/k"), aliases=["production"])
+    whole = segment.read_bytes()
+    store.close()
+
+    for length in range(before, len(whole)):
+        copy = tmp_path / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(tmp_path / "store" / "log", copy / "log")
+        shutil.copy(tmp_path / "store" / "store.json", copy)
+        os.truncate(copy / "log" / segment.name, length)
+        with rn.open_store(copy, read_only=True) as cut:
+            assert [row.version for row in cut.versions("m")] == [1]
+            assert cut.aliases("m") == []
+
+
+# 3. Blobs first.
+
+
+def test_the_bytes_and_then_the_name_of_a_blob_are_durable_before_an_event_names_it(tmp_path, store):
+    (tmp_path / "new.bin").write_bytes(os.urandom(5000))
+
+    _, lines = traced(tmp_path)
+
+    staged = last(lines, r"write\(\d+<[^>]*/incoming/")
+    bytes_synced = first(lines, r"syncfs\(", after=staged)
+    named = first(lines, r"rename.*incoming.*pool/[0-9a-f]{2}/[0-9a-f]{64}", after=bytes_synced)
+    name_synced = first(lines, r"syncfs\(", after=named)
+    assert first(lines, r"write\(\d+<[^>]*\.seg>", after=name_synced) > name_synced
+
+
+def test_a_blob_that_is_already_there_is_synced_again_before_it_is_named(tmp_path, store):
+    content = os.urandom(5000)
+    (tmp_path / "new.bin").write_bytes(content)
+    log_file(store, content, name="other")
+
+    _, lines = traced(tmp_path)
+
+    assert not [line for line in lines if re.search(r"rename.*incoming", line)]
+    assert first(lines, r"syncfs\(") < first(lines, r"write\(\d+<[^>]*\.seg>")
+
+
+# 4. The log is the truth.
+
+
+@pytest.fixture
+def history(store):
+    for number in range(6):
+        log_file(store, b"%d" % number, name=f"m{number % 2}")
+    store.alias("m0:v2", "production")
+    store.delete("m1:v3")
+    rows = rows_of(store)
+    store.close()
+    return rows
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        shutil.rmtree,
+        lambda folder: (folder / "tables" / "data.mdb").unlink(),
+        lambda folder: (folder / "boot").write_text("another boot"),
+        lambda folder: (folder / "boot").unlink(),
+        lambda folder: os.truncate(folder / "tables" / "data.mdb", 8192),
+        lambda folder: os.truncate(folder / "tables" / "data.mdb", 0),
+        lambda folder: [
+            file.write_bytes(os.urandom(max(9000, file.stat().st_size))) for file in folder.rglob("*") if file.is_file()
+        ],
+        lambda folder: (shutil.rmtree(folder / "tables"), (folder / "tables").write_bytes(b"not a folder")),
+    ],
+    ids=["deleted", "no data", "another boot", "no boot", "cut", "empty", "noise", "a file"],
+)
+def test_tables_that_are_lost_or_harmed_come_back_row_by_row(store, history, harm):
+    harm(store.layout.projections)
+
+    with rn.open_store(store.layout.root) as again:
+        assert rows_of(again) == history
+
+
+def test_tables_that_are_stale_catch_up_to_the_same_rows(tmp_path, store):
+    log_file(store, b"one")
+    store.close()
+    shutil.copytree(store.layout.projections, tmp_path / "stale")
+    with rn.open_store(store.layout.root) as other:
+        log_file(other, b"two")
+        other.alias("m:v1", "production")
+        expected = rows_of(other)
+    shutil.rmtree(store.layout.projections)
+    shutil.copytree(tmp_path / "stale", store.layout.projections)
+
+    with rn.open_store(store.layout.root) as again:
+        assert rows_of(again) == expected
+        assert again.rebuild() == []
+
+
+def test_tables_that_contradict_the_log_are_folded_anew_by_the_next_open(store, history):
+    with rn.open_store(store.layout.root) as harmed, harmed._tables.writing() as out:
+        ARTIFACTS.delete(out, "m0")
+        out.put(projections._CURSOR, b"\xc1")
+
+    with rn.open_store(store.layout.root) as again:
+        assert rows_of(again) == history
+
+
+def test_a_cursor_follows_every_batch(store):
+    for number in range(3):
+        log_file(store, b"%d" % number)
+        with store._tables.reading() as rows:
+            cursor = projections.cursor(rows)
+        assert cursor.offset == store.layout.segment(0).stat().st_size
+
+
+# 5. Damage is never answered with silence.
+
+
+def test_a_torn_tail_is_kept_in_quarantine_and_reported_as_an_event(store):
+    log_file(store, b"one")
+    store.close()
+    with store.layout.segment(0).open("ab") as segment:
+        segment.write(b"\x51\x00\x00\x00half a record")
+
+    with rn.open_store(store.layout.root) as again:
+        log_file(again, b"two")
+        kinds = [type(event).__name__ for _, events in again.events() for event in events]
+
+    [kept] = store.layout.log_quarantine.iterdir()
+    assert kept.read_bytes() == b"\x51\x00\x00\x00half a record"
+    assert kinds.count("RecoveryTruncated") == 1
+
+
+@pytest.mark.parametrize("tables", ["kept", "lost"])
+def test_a_flip_in_the_last_acknowledged_record_is_damage_and_not_a_torn_tail(store, tables):
+    log_file(store, b"one")
+    store.close()
+    segment = store.layout.segment(0)
+    content = bytearray(segment.read_bytes())
+    content[-3] ^= 1
+    segment.write_bytes(content)
+    if tables == "lost":
+        shutil.rmtree(store.layout.projections)
+
+    with pytest.raises(rn.Damaged, match=r"record|segment"), rn.open_store(store.layout.root) as again:
+        again.rebuild()
+
+    assert segment.read_bytes() == content
+    assert list(store.layout.log_quarantine.iterdir()) == []
+
+
+def test_every_flipped_byte_of_an_earlier_batch_is_found_when_the_log_is_folded(store, tmp_path):
+    log_file(store, b"one")
+    end = store.layout.segment(0).stat().st_size
+    log_file(store, b"two")
+    store.close()
+    whole = store.layout.segment(0).read_bytes()
+
+    for at in range(end):
+        harmed = bytearray(whole)
+        harmed[at] ^= 0x10
+        store.layout.segment(0).write_bytes(harmed)
+        with pytest.raises(rn.Damaged):
+            rn.open_store(store.layout.root, read_only=True)
+
+
+# 6. One writer at a time, any number of readers.
+
+
+def test_a_writer_waits_and_names_the_holder_when_it_gives_up(store):
+    log_file(store, b"one")
+    with store.layout.lock.open("r+") as lock:
+        lock.write("process 1 of ada on lab since noon".ljust(200))
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = rn.Store(store.layout.root, lock_wait_s=0.05)
+
+        with pytest.raises(rn.Busy, match="process 1 of ada on lab"):
+            waiting.alias("m", "production")
+
+        assert waiting.get("m").aliases == ["latest"]
+        waiting.close()
+
+
+def test_a_read_only_store_answers_and_changes_nothing(store):
+    log_file(store, b"one")
+    store.close()
+
+    def state() -> dict[str, tuple[int, int]]:
+        files = (file for file in store.layout.root.rglob("*") if file.is_file())
+        return {str(file): (file.stat().st_mtime_ns, file.stat().st_ctime_ns) for file in files}
+
+    before = state()
+    with rn.open_store(store.layout.root, read_only=True) as reader:
+        assert content(reader, "m") == b"one"
+        assert reader.stats().total.versions == 1
+        with pytest.raises(rn.Rejected, match="read-only"):
+            reader.alias("m", "production")
+    assert state() == before
+
+
+def test_a_forked_child_reads_and_writes_without_its_parents_handles(store):
+    log_file(store, b"one")
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            version = log_file(store, b"from the child")
+            os.write(write_end, content(store, "m") + b" as %d" % version)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    os.close(write_end)
+
+    with os.fdopen(read_end, "rb") as pipe:
+        assert pipe.read() == b"from the child as 2"
+    assert log_file(store, b"from the parent") == 3
+    assert content(store, "m:v2") == b"from the child"
+    assert store.rebuild() == []
+
+
+# 7. A pool blob never changes.
+
+
+def test_a_blob_is_read_only_with_a_fixed_time(store):
+    log_file(store, b"one")
+    [blob] = store.layout.pool.glob("??/*")
+
+    assert blob.stat().st_mode & 0o777 == 0o444
+    assert blob.stat().st_mtime_ns == BLOB_MTIME_NS
+
+
+@pytest.mark.parametrize("how", ["download", "open", "copy"])
+def test_a_blob_edited_through_a_link_is_never_handed_out_and_every_version_is_named(store, tmp_path, how):
+    log_file(store, b"the true bytes")
+    log_file(store, b"the true bytes", name="n")
+    link = store.get("m").download(tmp_path / "out") / "model.pth"
+    link.chmod(0o644)
+    with link.open("r+b") as file:
+        file.write(b"THE FALSE BYTE")
+    ways = {
+        "download": lambda: store.get("m").download(tmp_path / "again"),
+        "open": lambda: store.get("m").open("model.pth"),
+        "copy": lambda: store.get("m").download(tmp_path / "copied", mode="copy"),
+    }
+
+    with pytest.raises(rn.BlobDamaged, match=r"m:v1, n:v1"):
+        ways[how]()
+
+    [kept] = store.layout.pool_quarantine.iterdir()
+    assert kept.read_bytes() == b"THE FALSE BYTE"
+    log_file(store, b"the true bytes")
+    assert content(store, "n") == b"the true bytes"
+
+
+# 8. Version numbers are allotted under the lock, and never given again.
+
+
+def test_a_deleted_number_is_never_given_again(store):
+    assert [log_file(store, b"%d" % number) for number in range(3)] == [1, 2, 3]
+    store.delete("m:v3")
+    store.delete("m:v2")
+
+    assert log_file(store, b"next") == 4
+
+
+def test_a_writer_opened_earlier_goes_on_after_what_others_wrote(store):
+    log_file(store, b"one")
+    with rn.Store(store.layout.root) as other:
+        assert log_file(other, b"two") == 2
+        assert log_file(store, b"three") == 3
+        assert log_file(other, b"four") == 4
+        assert [row.version for row in store.versions("m")] == [1, 2, 3, 4]
+
+
+# 10. A failed write or sync is final.
+
+
+@pytest.mark.parametrize("call", ["fdatasync", "syncfs"])
+def test_a_failed_sync_is_neither_retried_nor_acknowledged(tmp_path, store, call):
+    log_file(store, b"one")
+    (tmp_path / "new.bin").write_bytes(os.urandom(100))
+    script = """
+import sys, runicorn_es as rn
+store = rn.open_store(sys.argv[1])
+for attempt in range(3):
+    try:
+        store.log_artifact(rn.Artifact("m", "model").add_file(sys.argv[2]))
+        print("ACKNOWLEDGED")
+    except OSError as error:
+        print(type(error).__name__, error.errno)
+print(store.get("m").full_name)
+"""
+    # The first sync of the log after an open is for what others may have left; the second is the commit point.
+    when = 2 if call == "fdatasync" else 1
+
+    done, lines = traced(tmp_path, "-e", f"inject={call}:error=EIO:when={when}", script=script)
+
+    assert done.stdout.splitlines() == [
+        f"OSError {errno.EIO}" if call == "fdatasync" else f"WriteFailed {errno.EIO}",
+        "WriteFailed None",
+        "WriteFailed None",
+        "m:v2" if call == "fdatasync" else "m:v1",
+    ]
+    assert len([line for line in lines if re.search(rf"{call}\(.*INJECTED", line)]) == 1
+    assert not [line for line in lines[last(lines, "INJECTED") + 1 :] if re.search(r"f(data)?sync|syncfs", line)]
+
+
+def test_after_a_failed_write_the_store_opens_anew_and_goes_on(tmp_path, store):
+    log_file(store, b"one")
+    (tmp_path / "new.bin").write_bytes(os.urandom(100))
+    traced(tmp_path, "-e", "inject=fdatasync:error=EIO:when=2")
+
+    with rn.open_store(store.layout.root) as again:
+        assert log_file(again, b"after") in {2, 3}
+        assert again.rebuild() == []
