@@ -154,7 +154,7 @@ class Ledger:
     def _open_tables(self) -> Tables:
         if self.is_read_only:
             return MemoryTables()
-        identity = f"{self.identity.store_id} {projections.SCHEMA}"
+        identity = projections.identity(self.identity.store_id)
         try:
             return tables.open_tables(self.layout.tables, self.layout.boot, identity)
         except OSError as error:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 import os
+from pathlib import Path
 
 from runicorn_es import codec, decisions, names, queries
 from runicorn_es.artifact.draft import Artifact
 from runicorn_es.artifact.paging import pages_of, require_tree
 from runicorn_es.artifact.stored import ArtifactVersion, VersionNumber
+from runicorn_es.audit import Report, audit
 from runicorn_es.commands import DeleteVersion, LogArtifact, RemoveAlias, RestoreVersion, SetAlias
 from runicorn_es.errors import Rejected, WriteFailed
 from runicorn_es.events import Event, FileAdded, VersionCreated
@@ -144,6 +146,22 @@ class Store(Ledger):
         with self.reading() as view:
             row = queries.resolve(view, parse_reference(spec), deleted=True)
             return queries.lineage(view, row, direction=direction, depth=depth)
+
+    def audit(
+        self,
+        *,
+        deep: bool = False,
+        tables: bool = False,
+        against: str | os.PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Report:
+        """Verify log, checkpoint and pool, and return what was found; nothing is changed.
+
+        deep: hash every blob, not only those that look touched. tables: compare them with the log, row by row. against:
+        a checkpoint file kept from earlier, which the log must continue.
+        """
+        kept = None if against is None else Path(against)
+        return audit(self.layout.root, deep=deep, with_tables=tables, against=kept, progress=progress)
 
     def runs(self) -> list[RunRow]:
         """Return all runs, oldest first."""

@@ -253,6 +253,34 @@ def open_tables(folder: Path, boot_file: Path, identity: str) -> Tables:
         return LmdbTables(shared.environment, key, boot_file)
 
 
+@contextmanager
+def peeked(folder: Path, boot_file: Path, identity: str) -> Iterator[Reader | None]:
+    """Yield the tables in this folder as they are, or None where there are none of this boot and identity.
+
+    Makes and wipes nothing. Raises TablesFailed when LMDB cannot read them.
+    """
+    is_ours = _text_of(boot_file) == f"{durable.boot_id()} {identity}\n"
+    if not is_ours or not _is_whole(folder / "data.mdb"):
+        yield None
+        return
+    key = str(folder.resolve())
+    with _sharing:
+        shared = _shared.get(key)
+    if shared is not None and shared.pid == os.getpid():
+        with LmdbTables(shared.environment, key, boot_file).reading() as rows:
+            yield rows
+        return
+    try:
+        # Where the folder cannot be written there is no other process that writes either, and no lock is needed.
+        environment = lmdb.open(
+            str(folder), readonly=True, lock=os.access(folder, os.W_OK), create=False, lib_version=_ENGINE
+        )
+        with environment, environment.begin(buffers=False) as transaction:
+            yield _LmdbState(transaction)
+    except lmdb.Error as error:
+        raise TablesFailed(f"the projections in {folder} cannot be read ({error})") from error
+
+
 def distrust(boot_file: Path) -> None:
     """Have the tables made anew by whoever opens them next."""
     with suppress(FileNotFoundError):

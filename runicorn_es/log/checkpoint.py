@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from runicorn_es import durable
-from runicorn_es.log.record import HASH_BYTES
+from runicorn_es.merkle import HASH_BYTES
 
 _ED25519 = b"\x01"
 _KEY_ID_BYTES = 4
@@ -74,14 +74,20 @@ def verified_size(path: Path, keys: Path, origin: str) -> int:
 
     0 when there is none, or one that the store's key did not sign: after a power cut it may be half written.
     """
+    head = verified_head(path, keys, origin)
+    return head.size if head else 0
+
+
+def verified_head(path: Path, keys: Path, origin: str) -> Head | None:
+    """Return the head that the checkpoint in this file says, or None unless the store's key signed it."""
     try:
         head, body, signature = _parse(_text_of(path), origin)
         public = _parse_verifier_key((keys / _PUBLIC_FILE).read_text(), origin)
     except (FileNotFoundError, ValueError):
-        return 0
+        return None
     if signature[:_KEY_ID_BYTES] != key_id(origin, public):
-        return 0
-    return head.size if _is_signed(public, signature[_KEY_ID_BYTES:], body) else 0
+        return None
+    return head if _is_signed(public, signature[_KEY_ID_BYTES:], body) else None
 
 
 def key_id(origin: str, public: bytes) -> bytes:

@@ -3,13 +3,14 @@
 Layout: docs/reference/format.md#record. Leaf and node hashes: RFC 6962, section 2.1.
 """
 
+from collections.abc import Iterator
 import hashlib
 import struct
 import zlib
 
 import msgspec
 
-from runicorn_es import settings
+from runicorn_es import merkle, settings
 
 FIRST = 1  # the first record of a batch
 COMMIT = 2  # the last record of a batch; without it the batch does not count
@@ -17,8 +18,7 @@ COMPRESSED = 4  # the payload, behind its random bytes, is Zstandard
 PAGE = 8  # the payload is a page of files
 _KNOWN_FLAGS = FIRST | COMMIT | COMPRESSED | PAGE
 
-HASH_BYTES = 32
-NO_LEAF = bytes(HASH_BYTES)
+NO_LEAF = bytes(merkle.HASH_BYTES)
 FRAME = struct.Struct("<III")
 _LENGTHS = struct.Struct("<II")
 
@@ -62,11 +62,6 @@ _header_encoder = msgspec.msgpack.Encoder()
 _header_decoder = msgspec.msgpack.Decoder(Header)
 
 
-def leaf_hash(header: bytes) -> bytes:
-    """Return SHA-256(0x00 | header), the leaf of RFC 6962."""
-    return hashlib.sha256(b"\x00" + header).digest()
-
-
 def encode(header: Header, payload: bytes) -> tuple[bytes, bytes]:
     """Return the bytes of a record and its leaf hash."""
     encoded = _header_encoder.encode(header)
@@ -74,7 +69,7 @@ def encode(header: Header, payload: bytes) -> tuple[bytes, bytes]:
     assert len(payload) <= settings.PAYLOAD_BYTES_MAX
     lengths = _LENGTHS.pack(len(encoded), len(payload))
     checksum = zlib.crc32(encoded, zlib.crc32(lengths))
-    return b"".join((FRAME.pack(len(encoded), len(payload), checksum), encoded, payload)), leaf_hash(encoded)
+    return b"".join((FRAME.pack(len(encoded), len(payload), checksum), encoded, payload)), merkle.leaf_hash(encoded)
 
 
 def decode(buffer: bytes, at: int, *, segment: int, base: int) -> Record | None:
@@ -106,12 +101,20 @@ def decode(buffer: bytes, at: int, *, segment: int, base: int) -> Record | None:
         header.subject,
         header.previous_leaf,
         header.commitment,
-        leaf_hash(encoded),
+        merkle.leaf_hash(encoded),
         buffer[payload_at:end],
         segment,
         base + at,
         end - at,
     )
+
+
+def places_like_a_record(buffer: bytes, at: int) -> Iterator[int]:
+    """Yield the offsets from ``at`` on where a record could begin: its header, an array of six, starts with 0x96."""
+    found = buffer.find(b"\x96", at + FRAME.size)
+    while found >= 0:
+        yield found - FRAME.size
+        found = buffer.find(b"\x96", found + 1)
 
 
 def bytes_needed(buffer: bytes, at: int) -> int:

@@ -85,10 +85,7 @@ def begins_another_batch(descriptor: int, position: Position) -> bool:
     offset = position.offset
     while True:
         buffer = os.pread(descriptor, _READ_BYTES, offset)
-        for at in range(1 if offset == position.offset else 0, len(buffer) - record.FRAME.size):
-            # A header is an array of six: the byte behind the frame says so, and saves a decode at every byte.
-            if buffer[at + record.FRAME.size] != 0x96 or record.bytes_needed(buffer, at) > len(buffer) - at:
-                continue
+        for at in record.places_like_a_record(buffer, 1 if offset == position.offset else 0):
             found = record.decode(buffer, at, segment=position.segment, base=offset)
             if found and found.flags & record.FIRST and found.index > position.index:
                 return True

@@ -19,7 +19,32 @@ from runicorn_es.tables import Reader, Writer
 SCHEMA = 1
 _CURSOR = b"c"
 _FOLDS = (places.apply, tree.apply, pages.apply, batches.apply, catalog.apply, lineage.apply, counts.apply)
+_KINDS = {
+    b"a": "artifacts",
+    b"c": "cursor",
+    b"g": "pages",
+    b"k": "idempotency keys",
+    b"l": "aliases",
+    b"m": "Merkle tree",
+    b"o": "outputs of runs",
+    b"p": "places of records",
+    b"r": "runs",
+    b"s": "counts",
+    b"u": "inputs of runs",
+    b"v": "versions",
+    b"w": "uses of versions",
+}
 _decode_position = msgspec.msgpack.Decoder(Position).decode
+
+
+def identity(store_id: str) -> str:
+    """Return what the rows depend on besides the log: tables with another identity are folded anew."""
+    return f"{store_id} {SCHEMA}"
+
+
+def kind_of(key: bytes) -> str:
+    """Return in words what kind of row a key is of."""
+    return _KINDS.get(key[:1], "unknown rows")
 
 
 def cursor(view: Reader) -> Position | None:
