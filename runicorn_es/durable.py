@@ -28,6 +28,18 @@ _SYNC_FILE_RANGE_WRITE = 2
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
+# The descriptors of locks held by this process. A forked child shares them, and would keep its parent's locks.
+_held: set[int] = set()
+
+
+def _let_go_in_child() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
+
 
 def write_all(descriptor: int, content: bytes | memoryview) -> None:
     """Write all of it, however often the kernel writes less than asked. Raises OSError, with some of it written."""
@@ -103,22 +115,18 @@ def locked(path: Path, *, wait_s: float, holder: str, poll_s: float = _WAIT_FIRS
     ``holder`` is written into the file for others to read. Raises Busy, naming the present holder, after ``wait_s``
     seconds. The descriptor is of its own for each call, so threads of one process exclude each other as well.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PUBLIC_MODE)
-    try:
+    with _open_lock(path, os.O_RDWR | os.O_CREAT) as descriptor:
         _wait_for(descriptor, path, wait_s=wait_s, poll_s=poll_s)
         # Only for messages: a torn or stale holder misleads nobody, for the lock itself is the kernel's.
         with suppress(OSError):
             os.pwrite(descriptor, holder.encode().ljust(200)[:200], 0)
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
 def leased(folder: Path, *, exclusive: bool = False, wait_s: float = 0.0) -> Iterator[None]:
     """Hold a shared (or exclusive) flock on a folder itself for the length of the block. Raises Busy after the wait."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with _open_lock(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
         kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         deadline = time.monotonic() + wait_s
         while not _try_lock(descriptor, kind, folder):
@@ -126,8 +134,19 @@ def leased(folder: Path, *, exclusive: bool = False, wait_s: float = 0.0) -> Ite
                 raise Busy(f"{folder} is in use by another process; try again when it has finished")
             time.sleep(_WAIT_MOST_S)
         yield
+
+
+@contextmanager
+def _open_lock(path: Path, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags | os.O_CLOEXEC, _PUBLIC_MODE)
+    _held.add(descriptor)
+    try:
+        yield descriptor
     finally:
-        os.close(descriptor)
+        # In a child that was forked meanwhile, it is closed already, and its number may be another file's.
+        if descriptor in _held:
+            _held.discard(descriptor)
+            os.close(descriptor)
 
 
 def boot_id() -> str | None:

@@ -65,14 +65,11 @@ class Ledger:
         The events of pages and references are not among those returned. Raises Rejected and its kinds when the command
         cannot be met, Busy when another writer held the lock too long, OSError or WriteFailed when the disk failed.
         """
-        self._require_writable()
         with self._writing() as position:
+            if key is not None and (events := self._events_under(key, position)) is not None:
+                return events
             with self._tables.reading() as rows:
-                view = View(rows, self._log)
-                if key is not None and (earlier := queries.batch_of_key(view, key)) is not None:
-                    self._log.sync(position)
-                    return view.events(earlier)
-                drafts = decisions.decide(command, view)
+                drafts = decisions.decide(command, View(rows, self._log))
             if not drafts:
                 # What was found may have been written by a process that died before its sync.
                 self._log.sync(position)
@@ -80,12 +77,20 @@ class Ledger:
             self._append(drafts, position, run=run, key=key)
             return tuple(event for draft in drafts if not draft.is_page for event in draft.events)
 
+    def repeated(self, key: str) -> tuple[Event, ...] | None:
+        """Return the events of the batch that was appended under this idempotency key, durably, or None."""
+        with self.reading() as view:
+            is_known = queries.batch_of_key(view, key) is not None
+        if not is_known:
+            return None
+        with self._writing() as position:
+            return self._events_under(key, position)
+
     def rebuild(self) -> list[bytes]:
         """Fold the tables anew from the log and return the keys whose rows differed from the old ones.
 
         The new rows take the place of the old in one step. Raises Damaged where the log is damaged; then the old stay.
         """
-        self._require_writable()
         with self._writing() as position:
             anew = MemoryTables()
             # The tables are a witness themselves of how far the log could once be read.
@@ -104,9 +109,7 @@ class Ledger:
     @contextmanager
     def reading(self) -> Iterator[View]:
         """Open the newest state for the length of a block. Keep it short; take no lock in it."""
-        self._begin_again_after_fork()
-        if self._is_closed:
-            raise Rejected(f"the store at {self.layout.root} was closed; open it anew")
+        self._require_open()
         if self._log.has_more(self._position):
             self._catch_up()
         try:
@@ -188,19 +191,19 @@ class Ledger:
             proven = verified_size(self.layout.checkpoint, self.layout.keys, self.identity.origin)
             self._log.require_acknowledged(self._position, proven)
 
-    def _begin_again_after_fork(self) -> None:
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise Rejected(f"the store at {self.layout.root} was closed; open it anew")
         # The parent's locks may be held by threads that do not exist here, and its tables are not ours to touch.
         if os.getpid() != self._pid:
             self._begin_in_this_process()
 
     def _require_writable(self) -> None:
-        self._begin_again_after_fork()
+        self._require_open()
         if self.is_read_only:
             raise Rejected(
                 f"the store at {self.layout.root} was opened read-only; open it without read_only=True to write"
             )
-        if self._is_closed:
-            raise Rejected(f"the store at {self.layout.root} was closed; open it anew")
         if self._failure is not None:
             raise WriteFailed(
                 f"an earlier write to the store at {self.layout.root} failed ({self._failure}); what it had not "
@@ -210,6 +213,7 @@ class Ledger:
     @contextmanager
     def _writing(self) -> Iterator[Position]:
         """Hold the writer's lock; yields the end of the log, up to which the tables are folded."""
+        self._require_writable()
         if not self._thread_lock.acquire(timeout=self._lock_wait_s):
             raise Busy(f"another thread has been writing for more than {self._lock_wait_s:g} s; nothing was changed")
         try:
@@ -217,9 +221,7 @@ class Ledger:
                 # While we waited, another thread may have failed.
                 self._require_writable()
                 with self._poisoned_by(OSError):
-                    self._catch_up()
-                    self._recover()
-                    yield self._position
+                    yield self._recover(self._catch_up())
         finally:
             self._thread_lock.release()
 
@@ -233,38 +235,57 @@ class Ledger:
                 self._failure = error
             raise
 
-    def _recover(self) -> None:
-        """Move a torn tail out of the way. The lock must be held and the tables caught up."""
-        if self._has_recovered and not self._log.has_more(self._position):
-            return
+    def _recover(self, position: Position) -> Position:
+        """Move a torn tail out of the way; returns the end of the log. The lock must be held, the tables caught up."""
+        if self._has_recovered and not self._log.has_more(position):
+            return position
         acknowledged = verified_size(self.layout.checkpoint, self.layout.keys, self.identity.origin)
-        cut = self._log.cut_tail(self._position, acknowledged, self._ambient.now_ns())
-        self._log.sync(self._position)
+        cut = self._log.cut_tail(position, acknowledged, self._ambient.now_ns())
+        self._log.sync(position)
         self._has_recovered = True
-        if cut is not None:
-            note = NoteRecovery(cut.segment, cut.offset, cut.size_bytes, cut.quarantine)
-            with self._tables.reading() as rows:
-                drafts = decisions.decide(note, View(rows, self._log))
-            self._append(drafts, self._position)
+        if cut is None:
+            return position
+        note = NoteRecovery(cut.segment, cut.offset, cut.size_bytes, cut.quarantine)
+        with self._tables.reading() as rows:
+            drafts = decisions.decide(note, View(rows, self._log))
+        return self._append(drafts, position)
+
+    def _events_under(self, key: str, position: Position) -> tuple[Event, ...] | None:
+        with self._tables.reading() as rows:
+            view = View(rows, self._log)
+            earlier = queries.batch_of_key(view, key)
+            events = None if earlier is None else view.events(earlier)
+        self._log.sync(position)
+        return events
 
     def _append(
         self, drafts: Sequence[Draft], position: Position, *, run: str | None = None, key: str | None = None
-    ) -> None:
-        """Append a batch and fold it. The lock must be held; ``position`` is the end of the log."""
+    ) -> Position:
+        """Append a batch, fold it, and return the end of the log then. The lock must be held.
+
+        ``position`` is the end of the log as found under the lock: never what this object remembers, which a thread
+        that only reads may set to an older one at any moment.
+        """
         drafts = self._signed(drafts, run, key)
         entries = []
         for draft in drafts:
             payload, is_compressed = codec.encode(draft.events, self._ambient.token(codec.SALT_BYTES))
             entries.append(Entry(draft.subject, payload, COMPRESSED * is_compressed | PAGE * draft.is_page))
         records, behind = self._log.append(entries, position, self._time_ns(position))
-        with self._tables.writing() as out:
-            # A reader may have been quicker to fold what we appended.
-            if (projections.cursor(out) or START) == position:
-                projections.fold(records, behind, out)
+        try:
+            with self._tables.writing() as out:
+                # A reader may have been quicker to fold what we appended.
+                if (projections.cursor(out) or START) == position:
+                    projections.fold(records, behind, out)
+        except TablesFailed:
+            # The batch is durable. The old tables may be in use by other threads, and are left open.
+            self._tables = MemoryTables()
+            self._fold_into(self._tables)
         self._position = behind
         with self._tables.reading() as rows:
             size, root = queries.head(View(rows, self._log))
         durable.replace_file(self.layout.checkpoint, self._sign().sign(Head(size, root)).encode())
+        return behind
 
     def _signed(self, drafts: Sequence[Draft], run: str | None, key: str | None) -> list[Draft]:
         """Say who appends the batch, in its first record that holds neither files nor references."""
@@ -277,8 +298,10 @@ class Ledger:
                 break
         return signed
 
-    def _catch_up(self) -> None:
-        self._position = self._fold_into(self._tables)
+    def _catch_up(self) -> Position:
+        position = self._fold_into(self._tables)
+        self._position = position
+        return position
 
     def _fold_into(self, target: Tables) -> Position:
         """Fold what the log has beyond the tables' cursor; returns the position reached."""

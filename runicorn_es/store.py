@@ -46,6 +46,8 @@ class Store(Ledger):
         the OSError of a full disk; then nothing was logged.
         """
         self._require_writable()
+        if key is not None and (events := self.repeated(key)) is not None:
+            return _number_of(_the_version(events, artifact.name), artifact)
         parsed = tuple(dict.fromkeys(names.parse_alias(alias) for alias in aliases if alias != names.LATEST))
         sources = artifact.staged_sources()
         if not sources and not artifact.staged_references:
@@ -77,10 +79,9 @@ class Store(Ledger):
                 artifact.description,
                 parsed,
             )
-            created = _the_version(self.execute(command, run=run, key=key))
+            created = _the_version(self.execute(command, run=run, key=key), artifact.name)
         cache.flush()
-        artifact.version = created.version
-        return VersionNumber.of(created.name, created.version, created.digest)
+        return _number_of(created, artifact)
 
     def alias(self, spec: str, alias: str, *, reason: str | None = None) -> None:
         """Point an alias at a version, moving it if it exists. Raises Unknown, Rejected for ``latest`` and ``v3``."""
@@ -190,11 +191,16 @@ def open_store(path: str | os.PathLike[str] | None = None, read_only: bool = Fal
     return Store(storage_root(path), read_only=read_only)
 
 
-def _the_version(events: Sequence[Event]) -> VersionCreated:
+def _the_version(events: Sequence[Event], name: str) -> VersionCreated:
     for event in events:
-        if isinstance(event, VersionCreated):
+        if isinstance(event, VersionCreated) and event.name == name:
             return event
-    raise Rejected("this idempotency key was used for another kind of request; choose another key")
+    raise Rejected(f"this idempotency key was used for something else than logging {name!r}; choose another key")
+
+
+def _number_of(created: VersionCreated, artifact: Artifact) -> VersionNumber:
+    artifact.version = created.version
+    return VersionNumber.of(created.name, created.version, created.digest)
 
 
 def _silently(size_bytes: int) -> None:

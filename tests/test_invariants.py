@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -333,6 +334,57 @@ def test_a_forked_child_reads_and_writes_without_its_parents_handles(store):
     assert log_file(store, b"from the parent") == 3
     assert content(store, "m:v2") == b"from the child"
     assert store.rebuild() == []
+
+
+def test_a_child_forked_while_its_parent_writes_does_not_keep_the_lock(store):
+    log_file(store, b"one")
+    wake_read, wake_write = os.pipe()
+    with store._writing():
+        pid = os.fork()
+        if pid == 0:
+            os.read(wake_read, 1)
+            os._exit(0)
+    try:
+        with rn.Store(store.layout.root, lock_wait_s=0.5) as other:
+            other.alias("m", "production")
+    finally:
+        os.write(wake_write, b"x")
+        os.waitpid(pid, 0)
+        os.close(wake_read)
+        os.close(wake_write)
+    assert store.get("m").aliases == ["latest", "production"]
+
+
+def test_threads_that_read_never_move_the_place_where_a_writer_appends(store):
+    log_file(store, b"one")
+    is_done = threading.Event()
+    failures = []
+
+    def read() -> None:
+        while not is_done.is_set():
+            try:
+                store.get("m")
+            except Exception as error:  # noqa: BLE001
+                failures.append(error)
+
+    def write(number: int) -> None:
+        for turn in range(25):
+            store.alias("m", f"a{number}-{turn}")
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in readers + writers:
+        thread.start()
+    for thread in writers:
+        thread.join()
+    is_done.set()
+    for thread in readers:
+        thread.join()
+
+    assert failures == []
+    assert len(store.aliases("m")) == 100
+    assert store.rebuild() == []
+    assert store.audit(tables=True).is_clean
 
 
 # 7. A pool blob never changes.

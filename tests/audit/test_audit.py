@@ -7,9 +7,11 @@ import shutil
 import pytest
 
 import runicorn_es as rn
+from runicorn_es import founding
 from runicorn_es.audit import Report, audit
 from runicorn_es.audit.reading import LogReading
 from runicorn_es.layout import Layout
+from runicorn_es.log.checkpoint import Signer, verified_head
 from runicorn_es.projections.rows import VERSIONS
 
 
@@ -26,6 +28,10 @@ def root(tmp_path) -> Path:
         run.log_artifact(rn.Artifact("model", "model").add_file(tmp_path / "2.bin"))
         run.store.delete("model:v2")
     return tmp_path / "store"
+
+
+def ignore(_: object) -> None:
+    """Take what is told, and do nothing."""
 
 
 def damages(report: Report) -> list[str]:
@@ -55,7 +61,7 @@ def test_every_flipped_byte_of_the_log_is_found_and_located(root):
     for at in range(len(whole)):
         segment.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         reading = LogReading(Layout(root), store_id, len(ends), [])
-        reading.read(lambda batch: None, lambda size_bytes: None)
+        reading.read(ignore, ignore)
         found = [finding for finding in reading.findings if finding.is_damage and finding.kind == "log"]
         assert found, at
         index = sum(end <= at for end in ends)
@@ -123,8 +129,9 @@ def test_a_history_that_was_rewritten_is_told_by_an_older_checkpoint(root, tmp_p
 
 
 def test_a_checkpoint_of_another_key_is_damage(root):
-    text = (root / "checkpoint").read_text()
-    (root / "checkpoint").write_text(text.replace("\n\n\N{EM DASH}", "\n\n\N{EM DASH}").replace("A", "B"))
+    identity = founding.require(Layout(root))
+    head = verified_head(root / "checkpoint", root / "keys", identity.origin)
+    (root / "checkpoint").write_text(Signer(identity.origin, bytes(32)).sign(head))
 
     assert any("not signed with this store's key" in line for line in damages(audit(root)))
 
