@@ -21,11 +21,11 @@ from typing import Self
 from runicorn_es import codec, decisions, durable, founding, projections, queries, settings, tables
 from runicorn_es.ambient import SYSTEM, Ambient
 from runicorn_es.commands import Command, NoteRecovery
-from runicorn_es.errors import Busy, Rejected, RunicornError, WriteFailed
+from runicorn_es.errors import Busy, Damaged, Rejected, RunicornError, WriteFailed
 from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded, StoreCreated
 from runicorn_es.layout import Layout
 from runicorn_es.log import START, Entry, Log, Position, Record
-from runicorn_es.log.checkpoint import Head, Signer, claimed_size, verified_size
+from runicorn_es.log.checkpoint import Head, Signer, claimed_head, verified_size
 from runicorn_es.log.record import COMPRESSED, PAGE
 from runicorn_es.pool import Pool, stat_cache
 from runicorn_es.projections.rows import Contradiction
@@ -182,12 +182,12 @@ class Ledger:
 
     def _require_acknowledged(self) -> None:
         """Raise Damaged when the log ends before its checkpoint. A torn tail behind it is the next writer's affair."""
-        claimed = claimed_size(self.layout.checkpoint, self.identity.origin)
-        if claimed <= self._position.index:
+        claimed = claimed_head(self.layout.checkpoint, self.identity.origin)
+        if claimed is None or claimed.size <= self._position.index:
             return
         # The checkpoint may speak of a batch that was appended since we caught up.
         self._catch_up()
-        if claimed > self._position.index:
+        if claimed.size > self._position.index:
             proven = verified_size(self.layout.checkpoint, self.layout.keys, self.identity.origin)
             self._log.require_acknowledged(self._position, proven)
 
@@ -261,12 +261,13 @@ class Ledger:
     def _append(
         self, drafts: Sequence[Draft], position: Position, *, run: str | None = None, key: str | None = None
     ) -> Position:
-        """Append a batch, fold it, and return the end of the log then. The lock must be held.
+        """Append a batch, fold it, sign the new head, and return the end of the log then. The lock must be held.
 
         ``position`` is the end of the log as found under the lock: never what this object remembers, which a thread
         that only reads may set to an older one at any moment.
         """
-        drafts = self._signed(drafts, run, key)
+        self._require_continued(position)
+        drafts = self._with_actor(drafts, run, key)
         entries = []
         for draft in drafts:
             payload, is_compressed = codec.encode(draft.events, self._ambient.token(codec.SALT_BYTES))
@@ -287,7 +288,7 @@ class Ledger:
         durable.replace_file(self.layout.checkpoint, self._sign().sign(Head(size, root)).encode())
         return behind
 
-    def _signed(self, drafts: Sequence[Draft], run: str | None, key: str | None) -> list[Draft]:
+    def _with_actor(self, drafts: Sequence[Draft], run: str | None, key: str | None) -> list[Draft]:
         """Say who appends the batch, in its first record that holds neither files nor references."""
         actor = self._ambient.actor()
         appended = BatchAppended(actor.user, actor.host, actor.pid, run, key)
@@ -297,6 +298,24 @@ class Ledger:
                 signed[number] = Draft(draft.subject, (appended, *draft.events))
                 break
         return signed
+
+    def _require_continued(self, position: Position) -> None:
+        """Raise Damaged unless the log continues what was signed last: two histories are never signed with one key."""
+        claimed = claimed_head(self.layout.checkpoint, self.identity.origin)
+        if claimed is None:
+            return
+        with self._tables.reading() as rows:
+            size, root = queries.head(View(rows, self._log))
+        if claimed == Head(size, root):
+            return
+        if claimed.size <= size and self._log.root(claimed.size) == claimed.root:
+            # A writer died between its batch and its checkpoint.
+            return
+        if verified_size(self.layout.checkpoint, self.layout.keys, self.identity.origin):
+            raise Damaged(
+                f"the log has another history than {self.layout.checkpoint} was signed for ({claimed.size} records); it "
+                "was put together from two copies of this store, or rewritten; run `runicorn-es audit`"
+            )
 
     def _catch_up(self) -> Position:
         position = self._fold_into(self._tables)

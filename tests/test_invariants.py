@@ -482,3 +482,28 @@ def test_after_a_failed_write_the_store_opens_anew_and_goes_on(tmp_path, store):
     with rn.open_store(store.layout.root) as again:
         assert log_file(again, b"after") in {2, 3}
         assert again.rebuild() == []
+
+
+def test_two_histories_are_never_signed(tmp_path, store):
+    log_file(store, b"one")
+    store.close()
+    shutil.copytree(store.layout.root, tmp_path / "copy")
+    with rn.open_store(store.layout.root) as here, rn.open_store(tmp_path / "copy") as there:
+        here.alias("m", "here")
+        there.alias("m", "there")
+    shutil.copy(tmp_path / "copy" / "checkpoint", store.layout.checkpoint)
+
+    with rn.open_store(store.layout.root) as mixed, pytest.raises(rn.Damaged, match="two copies"):
+        mixed.alias("m", "again")
+
+
+def test_a_writer_that_died_before_its_checkpoint_is_no_damage(tmp_path, store):
+    log_file(store, b"one")
+    shutil.copy(store.layout.checkpoint, tmp_path / "older")
+    log_file(store, b"two")
+    store.close()
+    shutil.copy(tmp_path / "older", store.layout.checkpoint)
+
+    with rn.open_store(store.layout.root) as again:
+        assert log_file(again, b"three") == 3
+        assert again.audit().is_clean

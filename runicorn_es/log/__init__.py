@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from runicorn_es import durable, settings
+from runicorn_es import durable, merkle, settings
 from runicorn_es.errors import Damaged
 from runicorn_es.layout import Layout, first_index_of
 from runicorn_es.log import record, segment
@@ -116,6 +116,16 @@ class Log:
             os.ftruncate(descriptor, position.offset)
             os.fsync(descriptor)
         return Cut(path.name, position.offset, tail, kept.name)
+
+    def root(self, size: int) -> bytes:
+        """Return the Merkle root over the headers of the first ``size`` records. Reads them all."""
+        frontier: list[bytes] = []
+        for batch, _ in self.batches():
+            for found in batch:
+                if found.index == size:
+                    return merkle.root_of_frontier(frontier)
+                merkle.add(frontier, found.index, found.leaf)
+        return merkle.root_of_frontier(frontier)
 
     def require_acknowledged(self, position: Position, acknowledged: int) -> None:
         """Raise Damaged when the log ends before what is known, from elsewhere, to have been acknowledged."""

@@ -61,12 +61,12 @@ class Signer:
         return f"{body}\n\N{EM DASH} {self._origin} {signature}\n"
 
 
-def claimed_size(path: Path, origin: str) -> int:
-    """Return how many records the checkpoint in this file claims, unverified; 0 when there is no readable one."""
+def claimed_head(path: Path, origin: str) -> Head | None:
+    """Return the head that the checkpoint in this file claims, unverified; None when there is no readable one."""
     try:
-        return _parse(_text_of(path), origin)[0].size
+        return _parse(_text_of(path), origin)[0]
     except (FileNotFoundError, ValueError):
-        return 0
+        return None
 
 
 def verified_size(path: Path, keys: Path, origin: str) -> int:
