@@ -1,6 +1,7 @@
 """The clock, the entropy and who we are: the only inputs of the store that are not arguments."""
 
 from collections.abc import Callable
+from functools import cache
 import getpass
 import os
 import socket
@@ -30,11 +31,16 @@ class Ambient(msgspec.Struct, frozen=True):
 
 def current_actor() -> Actor:
     """Return the login name (or the numeric user id where there is none), host and pid of this process."""
+    return _actor_of(os.getpid())
+
+
+@cache
+def _actor_of(pid: int) -> Actor:
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = str(os.getuid())
-    return Actor(user, socket.gethostname(), os.getpid())
+    return Actor(user, socket.gethostname(), pid)
 
 
 # os.urandom, never the random module: a seeded or forked program must not repeat an id.

@@ -82,13 +82,36 @@ def start_writing_back(descriptor: int, offset: int, size_bytes: int) -> None:
 
 def write_file(path: Path, content: bytes, *, private: bool = False) -> None:
     """Make or replace a file so that after a power cut it is the old or the new one, and when we return the new one."""
-    _replace(path, content, private=private, durable=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    mode = _PRIVATE_MODE if private else _PUBLIC_MODE
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        try:
+            write_all(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        scratch.rename(path)
+    except BaseException:
+        with suppress(OSError):
+            scratch.unlink()
+        raise
     sync_folder(path.parent)
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Make or replace a file at once for every process, without waiting for the disk."""
-    _replace(path, content, private=False, durable=False)
+def overwrite_file(path: Path, content: bytes) -> None:
+    """Write a small file in place, at once for every process, without waiting for the disk.
+
+    Up to 512 bytes it is one sector, and after a power cut the old or the new one. Replacing the file by a rename would
+    make ext4 write it back on the spot, which costs as much as a sync.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _PUBLIC_MODE)
+    try:
+        write_all(descriptor, content)
+        if os.fstat(descriptor).st_size > len(content):
+            os.ftruncate(descriptor, len(content))
+    finally:
+        os.close(descriptor)
 
 
 def make_folder(folder: Path, *, private: bool = False) -> None:
@@ -154,24 +177,6 @@ def boot_id() -> str | None:
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return None
-
-
-def _replace(path: Path, content: bytes, *, private: bool, durable: bool) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
-    mode = _PRIVATE_MODE if private else _PUBLIC_MODE
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
-        try:
-            write_all(descriptor, content)
-            if durable:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        scratch.rename(path)
-    except BaseException:
-        with suppress(OSError):
-            scratch.unlink()
-        raise
 
 
 def _wait_for(descriptor: int, path: Path, *, wait_s: float, poll_s: float) -> None:

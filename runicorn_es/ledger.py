@@ -266,7 +266,7 @@ class Ledger:
         ``position`` is the end of the log as found under the lock: never what this object remembers, which a thread
         that only reads may set to an older one at any moment.
         """
-        self._require_continued(position)
+        self._require_continued()
         drafts = self._with_actor(drafts, run, key)
         entries = []
         for draft in drafts:
@@ -285,7 +285,7 @@ class Ledger:
         self._position = behind
         with self._tables.reading() as rows:
             size, root = queries.head(View(rows, self._log))
-        durable.replace_file(self.layout.checkpoint, self._sign().sign(Head(size, root)).encode())
+        durable.overwrite_file(self.layout.checkpoint, self._sign().sign(Head(size, root)).encode())
         return behind
 
     def _with_actor(self, drafts: Sequence[Draft], run: str | None, key: str | None) -> list[Draft]:
@@ -299,7 +299,7 @@ class Ledger:
                 break
         return signed
 
-    def _require_continued(self, position: Position) -> None:
+    def _require_continued(self) -> None:
         """Raise Damaged unless the log continues what was signed last: two histories are never signed with one key."""
         claimed = claimed_head(self.layout.checkpoint, self.identity.origin)
         if claimed is None:
@@ -313,8 +313,8 @@ class Ledger:
             return
         if verified_size(self.layout.checkpoint, self.layout.keys, self.identity.origin):
             raise Damaged(
-                f"the log has another history than {self.layout.checkpoint} was signed for ({claimed.size} records); it "
-                "was put together from two copies of this store, or rewritten; run `runicorn-es audit`"
+                f"the log has another history than {self.layout.checkpoint} was signed for ({claimed.size} records); "
+                "it was put together from two copies of this store, or rewritten; run `runicorn-es audit`"
             )
 
     def _catch_up(self) -> Position:
