@@ -18,17 +18,18 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
-from runicorn_es import codec, decisions, durable, founding, projections, queries, settings, tables
+from runicorn_es import codec, decisions, durable, founding, merkle, projections, queries, settings, tables
 from runicorn_es.ambient import SYSTEM, Ambient
 from runicorn_es.commands import Command, NoteRecovery
 from runicorn_es.errors import Busy, Damaged, Rejected, RunicornError, WriteFailed
 from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded, StoreCreated
 from runicorn_es.layout import Layout
 from runicorn_es.log import START, Entry, Log, Position, Record
-from runicorn_es.log.checkpoint import Head, Signer, claimed_head, verified_size
-from runicorn_es.log.record import COMPRESSED, PAGE
+from runicorn_es.log.checkpoint import Head, Signer, claimed_head, public_key, read_note, verified_size
+from runicorn_es.log.record import COMPRESSED, PAGE, encode_header
 from runicorn_es.pool import Pool, stat_cache
 from runicorn_es.projections.rows import Contradiction
+from runicorn_es.proofs import Consistency, Inclusion, prove_consistency, prove_inclusion
 from runicorn_es.queries import View
 from runicorn_es.tables import MemoryTables, Tables, TablesFailed
 
@@ -105,6 +106,30 @@ class Ledger:
                     else:
                         out.delete(key)
         return differing
+
+    def checkpoint(self) -> str:
+        """Return the newest signed checkpoint: the text of a C2SP signed note."""
+        return self.layout.checkpoint.read_text()
+
+    def prove(self, index: int) -> Inclusion:
+        """Return the proof that a record is in the log of the newest checkpoint. Raises IndexError beyond its end."""
+        checkpoint, head = self._published()
+        with self.reading() as view:
+            found = view.record(index)
+        return prove_inclusion(found, encode_header(found), self._log.leaves(head.size), checkpoint)
+
+    def prove_since(self, checkpoint: str) -> Consistency:
+        """Return the proof that the log continues the one that an older checkpoint was signed for.
+
+        Raises Rejected when the older checkpoint is not of this store, Damaged when the log does not continue it.
+        """
+        newest, head = self._published()
+        old = read_note(checkpoint, public_key(self.layout.keys))
+        if old is None:
+            raise Rejected("the older checkpoint is not signed with this store's key")
+        if not 0 < old.size <= head.size:
+            raise Damaged(f"the older checkpoint was signed for {old.size} records, the newest for {head.size}")
+        return prove_consistency(checkpoint, old.size, self._log.leaves(head.size), newest)
 
     @contextmanager
     def reading(self) -> Iterator[View]:
@@ -308,7 +333,7 @@ class Ledger:
             size, root = queries.head(View(rows, self._log))
         if claimed == Head(size, root):
             return
-        if claimed.size <= size and self._log.root(claimed.size) == claimed.root:
+        if claimed.size <= size and merkle.root(self._log.leaves(claimed.size)) == claimed.root:
             # A writer died between its batch and its checkpoint.
             return
         if verified_size(self.layout.checkpoint, self.layout.keys, self.identity.origin):
@@ -316,6 +341,13 @@ class Ledger:
                 f"the log has another history than {self.layout.checkpoint} was signed for ({claimed.size} records); "
                 "it was put together from two copies of this store, or rewritten; run `runicorn-es audit`"
             )
+
+    def _published(self) -> tuple[str, Head]:
+        text = self.checkpoint()
+        head = read_note(text, public_key(self.layout.keys))
+        if head is None:
+            raise Damaged(f"{self.layout.checkpoint} is not signed with this store's key; append anything to sign anew")
+        return text, head
 
     def _catch_up(self) -> Position:
         position = self._fold_into(self._tables)

@@ -10,12 +10,13 @@ Invariants:
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 import hashlib
+import itertools
 import os
 from pathlib import Path
 
 import msgspec
 
-from runicorn_es import durable, merkle, settings
+from runicorn_es import durable, settings
 from runicorn_es.errors import Damaged
 from runicorn_es.layout import Layout, first_index_of
 from runicorn_es.log import record, segment
@@ -117,15 +118,10 @@ class Log:
             os.fsync(descriptor)
         return Cut(path.name, position.offset, tail, kept.name)
 
-    def root(self, size: int) -> bytes:
-        """Return the Merkle root over the headers of the first ``size`` records. Reads them all."""
-        frontier: list[bytes] = []
-        for batch, _ in self.batches():
-            for found in batch:
-                if found.index == size:
-                    return merkle.root_of_frontier(frontier)
-                merkle.add(frontier, found.index, found.leaf)
-        return merkle.root_of_frontier(frontier)
+    def leaves(self, size: int) -> list[bytes]:
+        """Return the leaf hashes of the first ``size`` records (or of all, if there are fewer). Reads them all."""
+        found = itertools.chain.from_iterable(batch for batch, _ in self.batches())
+        return [one.leaf for one in itertools.islice(found, size)]
 
     def require_acknowledged(self, position: Position, acknowledged: int) -> None:
         """Raise Damaged when the log ends before what is known, from elsewhere, to have been acknowledged."""

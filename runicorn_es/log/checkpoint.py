@@ -81,13 +81,28 @@ def verified_size(path: Path, keys: Path, origin: str) -> int:
 def verified_head(path: Path, keys: Path, origin: str) -> Head | None:
     """Return the head that the checkpoint in this file says, or None unless the store's key signed it."""
     try:
-        head, body, signature = _parse(_text_of(path), origin)
-        public = _parse_verifier_key((keys / _PUBLIC_FILE).read_text(), origin)
+        text, key = _text_of(path), public_key(keys)
     except (FileNotFoundError, ValueError):
+        return None
+    head = read_note(text, key)
+    return head if key.startswith(f"{origin}+") else None
+
+
+def read_note(text: str, verifier: str) -> Head | None:
+    """Return the head that a checkpoint says, or None unless this key (``name+id+base64``) signed it."""
+    try:
+        origin, public = _parse_verifier_key(verifier)
+        head, body, signature = _parse(text, origin)
+    except ValueError:
         return None
     if signature[:_KEY_ID_BYTES] != key_id(origin, public):
         return None
     return head if _is_signed(public, signature[_KEY_ID_BYTES:], body) else None
+
+
+def public_key(keys: Path) -> str:
+    """Return the public key of a store as signed-note writes it. Raises FileNotFoundError before the first batch."""
+    return (keys / _PUBLIC_FILE).read_text().strip()
 
 
 def key_id(origin: str, public: bytes) -> bytes:
@@ -118,14 +133,15 @@ def _parse(text: str, origin: str) -> tuple[Head, bytes, bytes]:
     return head, f"{body}\n".encode(), _decoded(signature)
 
 
-def _parse_verifier_key(text: str, origin: str) -> bytes:
+def _parse_verifier_key(text: str) -> tuple[str, bytes]:
+    """Return the name and the 32 bytes of the key. Raises ValueError."""
     # Base64 may hold plus signs as well: what stands behind the second one belongs to the key.
     name, _, rest = text.strip().partition("+")
     identifier, _, key = rest.partition("+")
     decoded = _decoded(key)
-    if name != origin or not identifier or decoded[:1] != _ED25519 or len(decoded) != 1 + _PUBLIC_BYTES:
-        raise ValueError("not a public key of this log")
-    return decoded[1:]
+    if decoded[:1] != _ED25519 or len(decoded) != 1 + _PUBLIC_BYTES or identifier != key_id(name, decoded[1:]).hex():
+        raise ValueError("not an Ed25519 key as signed-note writes it")
+    return name, decoded[1:]
 
 
 def _decoded(text: str) -> bytes:

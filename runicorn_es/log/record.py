@@ -90,9 +90,8 @@ def decode(buffer: bytes, at: int, *, segment: int, base: int) -> Record | None:
     encoded = buffer[header_at:payload_at]
     if zlib.crc32(encoded, zlib.crc32(buffer[at : at + _LENGTHS.size])) != checksum:
         return None
-    try:
-        header = _header_decoder.decode(encoded)
-    except msgspec.MsgspecError:
+    header = decode_header(encoded)
+    if header is None:
         return None
     return Record(
         header.index,
@@ -106,6 +105,21 @@ def decode(buffer: bytes, at: int, *, segment: int, base: int) -> Record | None:
         segment,
         base + at,
         end - at,
+    )
+
+
+def decode_header(encoded: bytes) -> Header | None:
+    """Return the header that these bytes are, or None."""
+    try:
+        return _header_decoder.decode(encoded)
+    except msgspec.MsgspecError:
+        return None
+
+
+def encode_header(record: Record) -> bytes:
+    """Return the header of a record of the log as it stands there."""
+    return _header_encoder.encode(
+        Header(record.index, record.time_ns, record.flags, record.subject, record.previous_leaf, record.commitment)
     )
 
 
