@@ -8,20 +8,24 @@ version = run.log_artifact(model)
 rn.finish()
 """
 
-from runicorn_es.artifact import Artifact, ArtifactVersion, File, Manifest, Metadata, VersionNumber
-from runicorn_es.errors import (
-    BlobDamaged,
-    Busy,
-    Conflict,
-    Damaged,
-    Rejected,
-    RunicornError,
-    TooNew,
-    Unknown,
-    WriteFailed,
-)
-from runicorn_es.run import Run, finish, init
-from runicorn_es.store import Store, open_store
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runicorn_es.artifact import Artifact, ArtifactVersion, File, Manifest, Metadata, VersionNumber
+    from runicorn_es.errors import (
+        BlobDamaged,
+        Busy,
+        Conflict,
+        Damaged,
+        Rejected,
+        RunicornError,
+        TooNew,
+        Unknown,
+        WriteFailed,
+    )
+    from runicorn_es.run import Run, finish, init
+    from runicorn_es.store import Store, open_store
 
 __version__ = "0.1.0"
 
@@ -47,3 +51,36 @@ __all__ = [
     "init",
     "open_store",
 ]
+
+# Where each name lives. It is imported when it is first asked for (PEP 562): the command line answers `--help` without
+# the store, and a program that only catches our errors does not pay for the rest.
+_ROOMS = {
+    "artifact": ("Artifact", "ArtifactVersion", "File", "Manifest", "Metadata", "VersionNumber"),
+    "errors": (
+        "BlobDamaged",
+        "Busy",
+        "Conflict",
+        "Damaged",
+        "Rejected",
+        "RunicornError",
+        "TooNew",
+        "Unknown",
+        "WriteFailed",
+    ),
+    "run": ("Run", "finish", "init"),
+    "store": ("Store", "open_store"),
+}
+
+if not TYPE_CHECKING:  # for a type checker, a module with __getattr__ has every name
+
+    def __getattr__(name: str) -> object:
+        for room, exported in _ROOMS.items():
+            if name in exported:
+                found = getattr(import_module(f"{__name__}.{room}"), name)
+                globals()[name] = found
+                return found
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
