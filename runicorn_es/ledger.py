@@ -262,6 +262,7 @@ class Ledger:
 
     def _recover(self, position: Position) -> Position:
         """Move a torn tail out of the way; returns the end of the log. The lock must be held, the tables caught up."""
+        position = self._log.tip(position)
         if self._has_recovered and not self._log.has_more(position):
             return position
         acknowledged = verified_size(self.layout.checkpoint, self.layout.keys, self.identity.origin)
@@ -301,7 +302,7 @@ class Ledger:
         try:
             with self._tables.writing() as out:
                 # A reader may have been quicker to fold what we appended.
-                if (projections.cursor(out) or START) == position:
+                if (projections.cursor(out) or START).index == position.index:
                     projections.fold(records, behind, out)
         except TablesFailed:
             # The batch is durable. The old tables may be in use by other threads, and are left open.

@@ -245,7 +245,8 @@ def open_tables(folder: Path, boot_file: Path, identity: str) -> Tables:
         if shared is not None and shared.pid != os.getpid():
             return MemoryTables()
         if shared is None:
-            durable.make_folder(folder.parent)
+            if not folder.parent.is_dir():
+                durable.make_folder(folder.parent)
             with durable.leased(folder.parent, exclusive=True, wait_s=settings.LOCK_WAIT_S):
                 shared = _Shared(_open_or_wipe(folder, boot_file, identity), 0, os.getpid())
             _shared[key] = shared

@@ -14,7 +14,7 @@ from runicorn_es.audit.report import Finding, Report
 from runicorn_es.founding import Identity
 from runicorn_es.layout import Layout
 from runicorn_es.log import Position, Record
-from runicorn_es.log.checkpoint import Head, verified_head
+from runicorn_es.log.checkpoint import Head, claimed_head, verified_head
 from runicorn_es.pool import stat_cache
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.tables import MemoryTables
@@ -54,7 +54,7 @@ def audit(
     )
     comparison = _TablesComparison(layout, identity) if with_tables else None
     log.read(comparison.fold if comparison else _drop, told)
-    findings = log.findings + _check_claims(claims, log)
+    findings = log.findings + _check_claims(claims, identity, log)
     holdings = Holdings(layout, log)
     holdings.check(deep=deep, progress=told)
     holdings.find_orphans()
@@ -115,14 +115,14 @@ def _claims(layout: Layout, identity: Identity, against: Path | None) -> list[tu
     return [(file, verified_head(file, layout.keys, identity.origin)) for file in files]
 
 
-def _check_claims(claims: list[tuple[Path, Head | None]], log: LogReading) -> list[Finding]:
+def _check_claims(claims: list[tuple[Path, Head | None]], identity: Identity, log: LogReading) -> list[Finding]:
     findings = []
     for path, head in claims:
         if head is None:
-            is_there = path.exists()
-            message = f"{path} is not signed with this store's key" if is_there else f"there is no checkpoint {path}"
-            remedy = "nothing after a power cut: the next batch makes a new one; else ask who changed it"
-            findings.append(Finding("checkpoint", message, remedy, is_damage=is_there, path=str(path)))
+            is_forged = claimed_head(path, identity.origin) is not None
+            message = f"{path} is not signed with this store's key" if is_forged else f"{path} holds no checkpoint"
+            remedy = "ask who changed it" if is_forged else "nothing after a power cut: the next batch makes a new one"
+            findings.append(Finding("checkpoint", message, remedy, is_damage=is_forged, path=str(path)))
         elif head.size > log.size:
             message = f"{path} was signed for {head.size} records, the log has {log.size}: records were lost or removed"
             findings.append(Finding("checkpoint", message, "restore the log from a copy of this store", path=str(path)))

@@ -72,9 +72,15 @@ class Log:
                 # A writer may have finished this batch, and begun the next, between our two looks. Look again.
                 doubted = position
             elif tail_bytes == 0 and self._has_rolled(position):
-                position = Position(position.index, position.index, segment.HEADER_BYTES, position.leaf)
+                position = self.tip(position)
             else:
                 return
+
+    def tip(self, position: Position) -> Position:
+        """Return the same place, in the segment that was begun there if one was: its writer may have died then."""
+        if self._has_rolled(position):
+            return Position(position.index, position.index, segment.HEADER_BYTES, position.leaf)
+        return position
 
     def append(self, entries: Sequence[Entry], position: Position, time_ns: int) -> tuple[list[Record], Position]:
         """Append one batch and return its records and the position behind it, once it is durable.
