@@ -69,7 +69,8 @@ def scratch(place, monkeypatch):
 
 
 def program(place: Path, script: str) -> list[str | Path]:
-    return [sys.executable, "-B", "-c", PREAMBLE + script, place / "store", place]
+    # -P: not the package of the working folder, but the one that the tests run with.
+    return [sys.executable, "-B", "-P", "-c", PREAMBLE + script, place / "store", place]
 
 
 def problem_of(root: Path, said: list[str], *, was_founded: bool = True) -> str | None:
