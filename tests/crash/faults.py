@@ -395,13 +395,23 @@ def _serve() -> None:
     shim = Shim()
     module, _, function = sys.argv[1].partition(":")
     scenario: Scenario = getattr(importlib.import_module(module), function)()
-    # Children then write to fewer of the pages they share with us.
-    gc.collect()
-    gc.freeze()
     for line in requests:
         answer = _fork(shim, scenario, _Request(**json.loads(line)), private=(requests, answers))
+        _import(answer.pop("imported"))
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+
+
+def _import(modules: Sequence[str]) -> None:
+    """Import what a child had to import while it worked, so that no later one has to."""
+    for module in modules:
+        # Some names are not of files, and some files are not to be imported by their names.
+        with suppress(Exception):
+            importlib.import_module(module)
+    if modules:
+        # Children then write to fewer of the pages they share with us.
+        gc.collect()
+        gc.freeze()
 
 
 def _fork(shim: Shim, scenario: Scenario, request: _Request, *, private: tuple[IO[str], IO[str]]) -> dict[str, Any]:
@@ -434,6 +444,7 @@ def _fork(shim: Shim, scenario: Scenario, request: _Request, *, private: tuple[I
         "name": shim.last_name(),
         "path": shim.last_path(),
         "names": shim.names() if request.mode == "count" else [],
+        "imported": [text for kind, text in messages if kind == "imported"],
     }
 
 
@@ -443,6 +454,7 @@ def _work(shim: Shim, scenario: Scenario, request: _Request, writing: int) -> No
         os.write(writing, json.dumps([kind, text]).encode() + b"\n")
 
     status = _RAISED
+    known = set(sys.modules)
     try:
         os.setpgid(0, 0)
         # A caller who gives up kills the server, and means us too.
@@ -454,6 +466,8 @@ def _work(shim: Shim, scenario: Scenario, request: _Request, writing: int) -> No
             shim.arm(request.mode, request.nth)
             scenario.operate(folder, lambda text: tell("acknowledged", text))
         shim.disarm()
+        for module in sorted(sys.modules.keys() - known):
+            tell("imported", module)
         status = _FINISHED
     except BaseException as error:  # noqa: BLE001
         shim.disarm()

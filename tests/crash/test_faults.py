@@ -127,6 +127,8 @@ class Misbehaving:
     """An operation that does as the file "behaviour" in its folder says."""
 
     def prepare(self, root: Path) -> None:
+        import colorsys  # noqa: F401
+
         (root / "behaviour").write_text("raise")
 
     def operate(self, root: Path, acknowledge: Callable[[str], None]) -> None:
@@ -136,6 +138,9 @@ class Misbehaving:
             raise ValueError("too early")
         if behaviour == "hang":
             time.sleep(60)
+        if behaviour == "look for what prepare() imported":
+            acknowledge(str("colorsys" in sys.modules))
+            (root / "made").mkdir()
         if behaviour == "work elsewhere":
             (root.parent / "prepared/behaviour").write_text("raise")
         if behaviour.startswith("leave"):
@@ -381,6 +386,11 @@ def test_an_operation_that_fails_by_itself_is_no_rehearsal_and_no_pass(misbehavi
         misbehaving.rehearse()
     with pytest.raises(NotReached, match="too early"):
         misbehaving.run("kill", 1)
+
+
+def test_what_is_imported_late_is_imported_once(misbehaving: Server, tmp_path: Path) -> None:
+    outcome = misbehaving.run("kill", 1, origin=behaviour(tmp_path, "look for what prepare() imported"))
+    assert outcome.acknowledged[1] == "True"
 
 
 def test_an_operation_that_hangs_is_ended(misbehaving: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
