@@ -35,9 +35,10 @@ _KNOWN_TAGS = frozenset(kind.__struct_config__.tag for kind in Event.__args__)
 def encode(events: Sequence[Event], salt: bytes) -> tuple[bytes, bool]:
     """Return the payload of one record, and whether it is compressed. ``salt``: 16 random bytes.
 
-    Raises Rejected when the payload would exceed the format's 1 MiB.
+    Raises Rejected when the payload would exceed the format's 1 MiB, or could not be read again.
     """
     body = _encoder.encode(events)
+    _require_readable(body, events)
     if len(body) + SALT_BYTES > settings.PAYLOAD_BYTES_MAX:
         raise Rejected(
             f"one record of this request would take {len(body)} bytes, more than the {settings.PAYLOAD_BYTES_MAX} the "
@@ -50,12 +51,23 @@ def encode(events: Sequence[Event], salt: bytes) -> tuple[bytes, bool]:
     return salt + body, False
 
 
+def _require_readable(body: bytes, events: Sequence[Event]) -> None:
+    # What cannot be read again must never be appended: it would close the store for good. Files are made by us, from
+    # what the system says, and are many.
+    if events and isinstance(events[0], FileAdded):
+        return
+    try:
+        _decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Rejected(f"a value of this request has a type that cannot be stored: {error}") from error
+
+
 def decode(payload: bytes, *, compressed: bool) -> tuple[Event, ...]:
     """Return the events of a payload. Raises TooNew for an event of a later release, Damaged for anything else."""
     body = _body(payload, compressed=compressed)
     try:
         return _decoder.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise _why_not_decoded(body, error) from error
 
 
@@ -64,7 +76,7 @@ def decode_files(payload: bytes, *, compressed: bool) -> tuple[FileAdded, ...]:
     body = _body(payload, compressed=compressed)
     try:
         return _files_decoder.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise _why_not_decoded(body, error) from error
 
 
@@ -117,13 +129,13 @@ def _decompress(body: bytes) -> bytes:
     return plain
 
 
-def _why_not_decoded(body: bytes, error: msgspec.MsgspecError) -> Damaged | TooNew:
+def _why_not_decoded(body: bytes, error: Exception) -> Damaged | TooNew:
     try:
         for raw in _raw_decoder.decode(body):
             tag = _tag_decoder.decode(raw).tag
             if tag not in _KNOWN_TAGS:
                 return TooNew(f"an event of kind {tag!r} was written by a newer release; upgrade runicorn-es")
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         pass
     return Damaged(f"a payload does not decode: {error}")
 

@@ -36,6 +36,12 @@ class Identity(msgspec.Struct, frozen=True):
         return bytes.fromhex(self.store_id)
 
 
+class _Format(msgspec.Struct, frozen=True):
+    """What every release can read of a ``store.json``, whatever else is in it."""
+
+    format: int
+
+
 def recognize(layout: Layout) -> Identity | None:
     """Return the identity of the store at this root, or None where there is none. Raises TooNew, Damaged."""
     try:
@@ -43,6 +49,12 @@ def recognize(layout: Layout) -> Identity | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
+        found_format = msgspec.json.decode(content, type=_Format).format
+        if found_format > settings.FORMAT_VERSION:
+            raise TooNew(
+                f"{layout.root} has format {found_format}, this release knows {settings.FORMAT_VERSION}; "
+                "upgrade runicorn-es"
+            )
         identity = msgspec.json.decode(content, type=Identity)
         if len(identity.raw_id) != STORE_ID_BYTES:
             raise ValueError("the store's id is not 16 bytes")  # noqa: TRY301
@@ -50,11 +62,6 @@ def recognize(layout: Layout) -> Identity | None:
         raise Damaged(
             f"{layout.identity} cannot be read ({error}); remove it, and the next writer makes it anew from the log"
         ) from error
-    if identity.format > settings.FORMAT_VERSION:
-        raise TooNew(
-            f"{layout.root} has format {identity.format}, this release knows {settings.FORMAT_VERSION}; "
-            "upgrade runicorn-es"
-        )
     return identity
 
 

@@ -121,12 +121,13 @@ class MemoryTables:
     def scan(self, prefix: bytes, *, after: bytes = b"", reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Yield keys with this prefix and their values, in order."""
         first = bisect_left(self._keys, prefix)
-        last = bisect_left(self._keys, _end_of(prefix)) if prefix else len(self._keys)
+        end = _end_of(prefix)
+        last = len(self._keys) if end is None else bisect_left(self._keys, end)
         keys = self._keys[first:last]
         if reverse:
             keys = [key for key in reversed(keys) if not after or key < after]
         elif after:
-            keys = keys[bisect_left(keys, after + b"\x00") :]
+            keys = [key for key in keys if key > after]
         for key in keys:
             yield key, self._values[key]
 
@@ -147,6 +148,7 @@ class LmdbTables:
         self._environment = environment
         self._key = key
         self._boot_file = boot_file
+        self._is_closed = False
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -176,8 +178,10 @@ class LmdbTables:
         """Close the environment when nobody else in this process uses it."""
         with _sharing:
             shared = _shared.get(self._key)
-            if shared is None or shared.environment is not self._environment or shared.pid != os.getpid():
+            is_open = shared is not None and shared.environment is self._environment and shared.pid == os.getpid()
+            if self._is_closed or shared is None or not is_open:
                 return
+            self._is_closed = True
             shared.users -= 1
             if shared.users == 0:
                 del _shared[self._key]
@@ -205,10 +209,12 @@ class _LmdbState:
         with self._transaction.cursor() as cursor:
             if reverse:
                 # To the first key at or beyond the end, then one back; or to the last key of all.
-                found = cursor.set_range(after or _end_of(prefix))
-                found = cursor.prev() if found else cursor.last()
+                end = _end_of(prefix)
+                if after and (end is None or after < end):
+                    end = after
+                found = cursor.prev() if end is not None and cursor.set_range(end) else cursor.last()
             else:
-                found = cursor.set_range(after + b"\x00" if after else prefix)
+                found = cursor.set_range(max(prefix, after + b"\x00") if after else prefix)
             while found:
                 key, value = cursor.item()
                 assert isinstance(key, bytes)
@@ -348,8 +354,10 @@ def _open_with(folder: Path, map_bytes: int) -> lmdb.Environment:
     return environment
 
 
-def _end_of(prefix: bytes) -> bytes:
-    return prefix[:-1] + bytes([prefix[-1] + 1])
+def _end_of(prefix: bytes) -> bytes | None:
+    """Return the first key behind all keys with this prefix, or None where there is no such key."""
+    kept = prefix.rstrip(b"\xff")
+    return kept[:-1] + bytes([kept[-1] + 1]) if kept else None
 
 
 def _text_of(path: Path) -> str | None:

@@ -8,7 +8,7 @@ import stat
 from typing import Any, Self
 
 from runicorn_es import names, settings
-from runicorn_es.artifact.json_values import to_json
+from runicorn_es.artifact.json_values import is_count, is_text, plain_to_json, to_json, to_plain
 from runicorn_es.artifact.walk import Symlinks, files_below
 from runicorn_es.errors import Rejected
 from runicorn_es.events import ReferenceAdded
@@ -38,6 +38,8 @@ class Artifact:
     ) -> None:
         self.name = names.parse_name(name)
         self.type = names.parse_type(type)
+        if description is not None and not is_text(description):
+            raise Rejected(f"the description must be a text, not {description!r}")
         if description is not None and len(description) > settings.DESCRIPTION_CHARACTERS_MAX:
             raise Rejected(f"the description has {len(description)} characters; put a long text into a file instead")
         self.description = description
@@ -76,7 +78,7 @@ class Artifact:
             raise Rejected(f"{file} is a symbolic link; pass symlinks='follow' to store the file it points to")
         if not stat.S_ISREG(found.st_mode):
             raise Rejected(f"{file} is neither a file nor a folder; only files can be stored")
-        source = Source(str(file.parent), file.name, mode, symlinks == "follow")
+        source = Source(str(file.parent), file.name, _known_mode(mode), _is_following(symlinks))
         self._stage(names.parse_path(name if name is not None else file.name), source)
         return self
 
@@ -84,7 +86,7 @@ class Artifact:
         self,
         path: str | os.PathLike[str],
         name: str | None = None,
-        exclude_patterns: Sequence[str] | None = None,
+        exclude_patterns: Sequence[str] | str | None = None,
         *,
         mode: Mode = "copy",
         symlinks: Symlinks = "error",
@@ -107,9 +109,10 @@ class Artifact:
             raise NotADirectoryError(f"{folder} is not a folder; use add_file to add a single file")
         prefix = f"{names.parse_path(name.rstrip('/'))}/" if name is not None else ""
         top = str(folder)
+        exclude = (exclude_patterns,) if isinstance(exclude_patterns, str) else exclude_patterns or ()
         staged = [
-            (names.parse_path(prefix + relative), Source(top, relative, mode, symlinks == "follow"))
-            for relative in files_below(top, exclude_patterns or (), symlinks)
+            (names.parse_path(prefix + relative), Source(top, relative, _known_mode(mode), _is_following(symlinks)))
+            for relative in files_below(top, exclude, symlinks)
         ]
         before = dict(self._sources)
         try:
@@ -128,7 +131,9 @@ class Artifact:
         """
         if not uri or uri != uri.strip() or not uri.isprintable():
             raise Rejected(f"reference {uri!r} is not a URI; write something like 's3://bucket/path'")
-        if size is not None and not 0 <= size < 1 << 63:
+        if checksum is not None and not is_text(checksum):
+            raise Rejected(f"checksum of reference {uri!r} must be a text such as 'sha256:…', not {checksum!r}")
+        if size is not None and not is_count(size):
             raise Rejected(f"size of reference {uri!r} must be a number of bytes, not {size!r}")
         reference = ReferenceAdded(uri, checksum, size, to_json(attributes, f"attributes of reference {uri!r}"))
         if self._references.setdefault(uri, reference) != reference:
@@ -142,8 +147,8 @@ class Artifact:
         """
         if not isinstance(metadata, Mapping):
             raise Rejected(f"metadata must be a dictionary, not {type(metadata).__name__}")
-        merged = {**self._metadata, **metadata}
-        to_json(merged, "metadata")
+        merged = to_plain({**self._metadata, **metadata}, "metadata")
+        plain_to_json(merged, "metadata")
         self._metadata = merged
         return self
 
@@ -191,7 +196,7 @@ class Artifact:
 
     def metadata_json(self) -> str:
         """Return the metadata as the text of a JSON object."""
-        return to_json(self._metadata, "metadata")
+        return plain_to_json(self._metadata, "metadata")
 
     def __repr__(self) -> str:
         counts = f"{len(self._sources)} files, {len(self._references)} references"
@@ -200,7 +205,9 @@ class Artifact:
     def _stage(self, path: str, source: Source) -> None:
         present = self._sources.get(path)
         if present is not None and str(present) != str(source):
-            # Two names of one file, or two files that are equal, are one file all the same.
+            # Two names of one file, or two files that are equal, are one file all the same. What was compared before
+            # is no answer: neither size nor time say that a file is still the same.
+            filecmp.clear_cache()
             if not filecmp.cmp(str(present), str(source), shallow=False):
                 raise Rejected(
                     f"two different files would have the path {path!r} in the artifact: {present} and {source}; "
@@ -208,6 +215,18 @@ class Artifact:
                 )
             return
         self._sources[path] = source
+
+
+def _known_mode(mode: Mode) -> Mode:
+    if mode not in ("copy", "link", "move"):
+        raise Rejected(f"mode must be 'copy', 'link' or 'move', not {mode!r}")
+    return mode
+
+
+def _is_following(symlinks: Symlinks) -> bool:
+    if symlinks not in ("error", "follow"):
+        raise Rejected(f"symlinks must be 'error' or 'follow', not {symlinks!r}")
+    return symlinks == "follow"
 
 
 def _absolute(path: str | os.PathLike[str]) -> Path:

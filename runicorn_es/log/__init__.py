@@ -65,10 +65,10 @@ class Log:
                     position = _behind(batch[-1])
                     yield batch, position
                 tail_bytes = os.fstat(descriptor).st_size - position.offset
-                is_broken = tail_bytes != 0 and self._is_broken_at(descriptor, position, tail_bytes)
-            if is_broken and position == doubted:
-                raise self._damage(position, tail_bytes)
-            if is_broken:
+                broken = self._what_is_broken(descriptor, position, tail_bytes)
+            if broken is not None and position == doubted:
+                raise Damaged(f"{broken}; nothing was cut; restore the segment from a copy of this store")
+            if broken is not None:
                 # A writer may have finished this batch, and begun the next, between our two looks. Look again.
                 doubted = position
             elif tail_bytes == 0 and self._has_rolled(position):
@@ -177,22 +177,24 @@ class Log:
         finally:
             os.close(descriptor)
 
-    def _is_broken_at(self, descriptor: int, position: Position, tail_bytes: int) -> bool:
-        """Return whether what stands here cannot be a batch in the making or a torn one."""
-        return tail_bytes < 0 or not self._is_last(position) or segment.begins_another_batch(descriptor, position)
-
-    def _damage(self, position: Position, tail_bytes: int) -> Damaged:
+    def _what_is_broken(self, descriptor: int, position: Position, tail_bytes: int) -> str | None:
+        """Return why what stands here cannot be the end of the log, nor a batch in the making or a torn one."""
         where = f"segment {self._path(position).name}, record {position.index}, offset {position.offset}"
-        what = (
-            f"the file ends {-tail_bytes} bytes before, though records up to there were acknowledged"
-            if tail_bytes < 0
-            else "the record there is not what was written, and it was acknowledged, for others follow"
-        )
-        return Damaged(f"{where}: {what}; nothing was cut; restore the segment from a copy of this store")
+        if tail_bytes < 0:
+            return f"{where}: the file ends {-tail_bytes} bytes before, though records up to there were acknowledged"
+        if tail_bytes == 0 and self._has_rolled(position):
+            return None
+        if max(self._segments(), default=0) > position.segment:
+            if tail_bytes == 0:
+                return f"{where}: the log goes on in a later segment; {self._layout.segment(position.index)} is missing"
+            return f"{where}: the record there is not what was written, and it was acknowledged, for others follow"
+        if tail_bytes > 0 and segment.begins_another_batch(descriptor, position):
+            return f"{where}: the record there is not what was written, and it was acknowledged, for others follow"
+        return None
 
-    def _is_last(self, position: Position) -> bool:
-        indices = [first_index_of(name) for name in os.listdir(self._layout.log)]  # noqa: PTH208
-        return all(index is None or index <= position.segment for index in indices)
+    def _segments(self) -> list[int]:
+        names = os.listdir(self._layout.log)  # noqa: PTH208
+        return [index for name in names if (index := first_index_of(name)) is not None]
 
     def _roll(self, position: Position) -> Position:
         begin = Position(position.index, position.index, segment.HEADER_BYTES, position.leaf)

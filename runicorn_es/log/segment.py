@@ -85,7 +85,7 @@ def begins_another_batch(descriptor: int, position: Position) -> bool:
     offset = position.offset
     while True:
         buffer = os.pread(descriptor, _READ_BYTES, offset)
-        for at in record.places_like_a_record(buffer, 1 if offset == position.offset else 0):
+        for at in record.places_like_a_record(buffer, 0):
             found = record.decode(buffer, at, segment=position.segment, base=offset)
             if found and found.flags & record.FIRST and found.index > position.index:
                 return True

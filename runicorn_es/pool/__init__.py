@@ -6,6 +6,7 @@ Invariants:
 - Wrong bytes are never handed out; they are moved to ``pool/quarantine``, never deleted.
 """
 
+import errno
 import mmap
 import os
 from pathlib import Path
@@ -90,19 +91,32 @@ class Pool:
         return total
 
     def _verify_doubtful(self, path: str, digest: bytes) -> None:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            if hash_file(descriptor, os.fstat(descriptor).st_size) == digest:
-                seal(descriptor)
-                return
-        finally:
-            os.close(descriptor)
+        """Seal a blob again if its bytes are right; else move it away and raise BlobDamaged."""
+        if self._has_right_bytes(path, digest):
+            return
         kept = self.quarantine(digest)
         raise BlobDamaged(
             f"blob {Digest(digest)} was changed, probably through a hard link to it; its bytes are now in {kept}; "
             "log the original file again to heal it, and use download(mode='copy') for files you want to edit",
             digest,
         )
+
+    def _has_right_bytes(self, path: str, digest: bytes) -> bool:
+        try:
+            # Neither through a link nor waiting on a FIFO: who knows what took the blob's place.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno in {errno.ELOOP, errno.ENXIO}:
+                return False
+            raise
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or hash_file(descriptor, found.st_size) != digest:
+                return False
+            seal(descriptor)
+        finally:
+            os.close(descriptor)
+        return True
 
 
 def looks_untouched(found: os.stat_result, size_bytes: int) -> bool:
@@ -122,14 +136,20 @@ def seal(descriptor: int) -> None:
 
 
 def hash_file(descriptor: int, size_bytes: int) -> bytes:
-    """Return the BLAKE3-256 digest of an open file, with all cores and bounded memory."""
+    """Return the BLAKE3-256 digest of an open file, with all cores and bounded memory.
+
+    Reads and does not map: a file that somebody else cuts meanwhile would kill the process.
+    """
     hasher = blake3(max_threads=blake3.AUTO)
-    for offset in range(0, size_bytes, settings.COPY_STEP_BYTES):
-        hash_range(hasher, descriptor, offset, min(settings.COPY_STEP_BYTES, size_bytes - offset))
+    buffer = memoryview(bytearray(min(size_bytes, settings.HASH_STEP_BYTES)))
+    offset = 0
+    while offset < size_bytes and (count := os.preadv(descriptor, [buffer], offset)):
+        hasher.update(buffer[:count])
+        offset += count
     return hasher.digest()
 
 
 def hash_range(hasher: blake3, descriptor: int, offset: int, size_bytes: int) -> None:
-    """Add a range of an open file to a hash. ``offset`` must be a multiple of the page size."""
+    """Add a range of an open file of our own to a hash. ``offset`` must be a multiple of the page size."""
     with mmap.mmap(descriptor, size_bytes, prot=mmap.PROT_READ, offset=offset) as mapped:
         hasher.update(mapped)

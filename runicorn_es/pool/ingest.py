@@ -107,10 +107,12 @@ class _Intake:
         self._cache = cache
         self._progress = progress
         self._staged: dict[bytes, Path] = {}
-        self._moved: list[Source] = []
+        # Sources to remove in the end, with what stat said of them: only that very file is removed.
+        self._moved: list[tuple[Source, os.stat_result]] = []
         # Sources that share their inode with a blob to be, with the mode and times to restore if all comes to nothing.
         self._adopted: list[tuple[Path, os.stat_result]] = []
         self._is_published = False
+        self._executables: dict[tuple[int, int], bool] = {}
 
     def take(self, sources: Sequence[Source]) -> list[Stored]:
         stored: list[Stored] = []
@@ -143,9 +145,11 @@ class _Intake:
                 os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
     def remove_moved(self) -> None:
-        for source in self._moved:
+        for source, before in self._moved:
+            path = Path(str(source))
             with suppress(FileNotFoundError):
-                Path(str(source)).unlink()
+                if os.path.samestat(path.lstat(), before):
+                    path.unlink()
 
     def _take_some(self, sources: Sequence[Source], folders: Folders) -> Iterator[Stored]:
         """Ask the cache for all at once, and read only those that it does not know."""
@@ -156,7 +160,7 @@ class _Intake:
                 continue
             self._progress(found.st_size)
             if source.mode == "move":
-                self._moved.append(source)
+                self._moved.append((source, found))
             yield Stored(known, found.st_size, bool(found.st_mode & 0o111), 0)
 
     def _take_one(self, source: Source, folders: Folders) -> Stored:
@@ -166,8 +170,10 @@ class _Intake:
             if not stat.S_ISREG(before.st_mode):
                 raise Rejected(f"{source} is not a regular file but {_kind(before)}; only files can be stored")
             if source.mode == "move":
-                self._moved.append(source)
-            executable = bool(before.st_mode & 0o111)
+                self._moved.append((source, before))
+            # A file that was adopted already, under another name, has lost its executable bit meanwhile.
+            inode = (before.st_dev, before.st_ino)
+            executable = self._executables.setdefault(inode, bool(before.st_mode & 0o111))
             seen_ns = time.time_ns()
             digest, added_bytes = self._store(source, descriptor, before)
             self._cache.remember(before, digest, seen_ns)
@@ -203,7 +209,7 @@ class _Intake:
         path = self._staging / f"large-{len(self._staged)}"
         target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
         try:
-            digest, size_bytes = _copy_and_hash(descriptor, target, self._progress)
+            digest, size_bytes = _copy_and_hash(descriptor, target, before.st_size, self._progress)
             _require_unchanged(source, descriptor, before, size_bytes)
             seal(target)
         finally:
@@ -277,8 +283,8 @@ def _require_unchanged(source: Source, descriptor: int, before: os.stat_result, 
         raise Rejected(f"{source} changed while it was read; nothing was logged; log it when its writer has finished")
 
 
-def _copy_and_hash(source: int, target: int, progress: Progress) -> tuple[bytes, int]:
-    """Copy a file and hash what was stored, the two overlapped with each other and with the disk.
+def _copy_and_hash(source: int, target: int, size_bytes: int, progress: Progress) -> tuple[bytes, int]:
+    """Copy so much of a file and hash what was stored, the two overlapped with each other and with the disk.
 
     Each step's write-back is started at once, while another thread hashes the stored pages behind it.
     """
@@ -297,7 +303,8 @@ def _copy_and_hash(source: int, target: int, progress: Progress) -> tuple[bytes,
     thread.start()
     offset = 0
     try:
-        while count := _copy_step(source, target, offset):
+        # Not to the end of the file: one that grows as fast as we copy has none.
+        while count := _copy_step(source, target, offset, min(settings.COPY_STEP_BYTES, size_bytes - offset)):
             durable.start_writing_back(target, offset, count)
             copied.put((offset, count))
             offset += count
@@ -310,17 +317,17 @@ def _copy_and_hash(source: int, target: int, progress: Progress) -> tuple[bytes,
     return hasher.digest(), offset
 
 
-def _copy_step(source: int, target: int, offset: int) -> int:
-    """Copy up to one step at this offset and return its bytes: a whole step, except at the end of the file."""
+def _copy_step(source: int, target: int, offset: int, step_bytes: int) -> int:
+    """Copy a step at this offset and return its bytes: the whole step, unless the file ends before."""
     done = 0
-    while done < settings.COPY_STEP_BYTES:
+    while done < step_bytes:
         at = offset + done
         try:
-            count = os.copy_file_range(source, target, settings.COPY_STEP_BYTES - done, at, at)
+            count = os.copy_file_range(source, target, step_bytes - done, at, at)
         except OSError as error:
             if error.errno not in _NO_COPY_FILE_RANGE:
                 raise
-            content = os.pread(source, min(settings.COPY_STEP_BYTES - done, settings.MIB), at)
+            content = os.pread(source, min(step_bytes - done, settings.MIB), at)
             os.lseek(target, at, os.SEEK_SET)
             durable.write_all(target, content)
             count = len(content)

@@ -77,7 +77,8 @@ def _link(pool: Pool, blob: str, wanted: Wanted, place: _Place, *, overwrite: bo
     try:
         os.link(blob, place.name, dst_dir_fd=place.folder)
     except FileExistsError:
-        if _is_same_file(place, blob):
+        found = place.found()
+        if _is_same_file(place, blob) or (found is not None and _has_bytes(place, wanted, found)):
             return
         _require_replaceable(place, wanted, overwrite=overwrite)
         _replace_with_link(pool, blob, wanted, place)
