@@ -103,11 +103,6 @@ def content_digest(pages: Sequence[bytes], references: Sequence[Event]) -> bytes
     return hasher.digest()
 
 
-def is_blank(payload: bytes) -> bool:
-    """Return whether a payload was blanked: overwritten with zeros, as a purge does."""
-    return not payload.strip(b"\x00")
-
-
 def _body(payload: bytes, *, compressed: bool) -> bytes:
     if len(payload) < SALT_BYTES:
         raise Damaged(f"a payload of {len(payload)} bytes is shorter than its {SALT_BYTES} random bytes")

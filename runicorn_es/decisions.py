@@ -4,7 +4,7 @@
 the writer's lock with the newest view, so that nothing can change between the check and the write.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from runicorn_es import names, queries, settings
@@ -121,10 +121,9 @@ def _log_artifact(command: LogArtifact, view: View) -> list[Draft]:
     end = queries.head(view)[0]
     page_positions = _place_pages(command, view, end, subject, drafts)
     reference_positions: list[int] = []
-    for begin in range(0, len(command.references), settings.REFERENCES_PER_RECORD):
+    for some in _in_records(command.references):
         reference_positions.append(end + len(drafts))
-        some: Sequence[ReferenceAdded] = command.references[begin : begin + settings.REFERENCES_PER_RECORD]
-        drafts.append(Draft(subject, tuple(some)))
+        drafts.append(Draft(subject, some, is_blankable=True))
     created = VersionCreated(
         command.name,
         command.type,
@@ -142,7 +141,7 @@ def _log_artifact(command: LogArtifact, view: View) -> list[Draft]:
     ]
     drafts.append(Draft(subject, (created, *set_aliases)))
     if details := _details(command, version):
-        drafts.append(Draft(subject, tuple(details)))
+        drafts.append(Draft(subject, tuple(details), is_blankable=True))
     return drafts
 
 
@@ -156,9 +155,23 @@ def _place_pages(command: LogArtifact, view: View, end: int, subject: str, draft
             position = added.get(page.digest)
         if position is None:
             position = added[page.digest] = end + len(drafts)
-            drafts.append(Draft(subject, page.files, is_page=True))
+            drafts.append(Draft(subject, page.files, is_page=True, is_blankable=True))
         positions.append(position)
     return positions
+
+
+def _in_records(references: Sequence[ReferenceAdded]) -> Iterator[tuple[ReferenceAdded, ...]]:
+    """Yield the references in groups that a record can hold."""
+    group: list[ReferenceAdded] = []
+    size_bytes = 0
+    for reference in references:
+        group.append(reference)
+        size_bytes += len(reference.uri.encode()) + len(reference.attributes.encode())
+        if len(group) == settings.REFERENCES_PER_RECORD or size_bytes >= settings.REFERENCE_BYTES_PER_RECORD:
+            yield tuple(group)
+            group, size_bytes = [], 0
+    if group:
+        yield tuple(group)
 
 
 def _details(command: LogArtifact, version: int) -> list[Event]:

@@ -211,9 +211,11 @@ class Draft(msgspec.Struct, frozen=True):
     """The events of one record before it has a place in the log, and the subject they are about.
 
     The subject is ``name:v3`` for what belongs to a version, a run id for what belongs to a run, else empty. It stands
-    in the header, which is never blanked. ``is_page``: the events are the files of a page.
+    in the header, which is never blanked. ``is_page``: the events are the files of a page. ``is_blankable``: they are
+    what a purge of the version forgets.
     """
 
     subject: str
     events: tuple[Event, ...]
     is_page: bool = False
+    is_blankable: bool = False

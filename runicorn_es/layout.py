@@ -52,13 +52,14 @@ class Layout:
         folder = name
         if len(name.encode()) > _FOLDER_BYTES_MAX:
             cut = name.encode()[: _FOLDER_BYTES_MAX - 17].decode(errors="ignore")
-            folder = f"{cut}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+            # No name has this character, so no name is that of another's folder.
+            folder = f"{cut}|{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         return self.downloads / folder / f"v{version}"
 
 
 def first_index_of(segment_name: str) -> int | None:
     """Return the first index that a segment's file name says, or None for a name that is not a segment's."""
     stem, dot, suffix = segment_name.partition(".")
-    if dot + suffix != SEGMENT_SUFFIX or len(stem) != 20 or not stem.isdecimal():
+    if dot + suffix != SEGMENT_SUFFIX or len(stem) != 20 or not (stem.isascii() and stem.isdecimal()):
         return None
     return int(stem)

@@ -26,7 +26,7 @@ from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded, Stor
 from runicorn_es.layout import Layout
 from runicorn_es.log import START, Entry, Log, Position, Record
 from runicorn_es.log.checkpoint import Head, Signer, claimed_head, public_key, read_note, verified_size
-from runicorn_es.log.record import COMPRESSED, PAGE, encode_header
+from runicorn_es.log.record import BLANKABLE, COMPRESSED, PAGE, encode_header
 from runicorn_es.pool import Pool, stat_cache
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.proofs import Consistency, Inclusion, prove_consistency, prove_inclusion
@@ -297,7 +297,8 @@ class Ledger:
         entries = []
         for draft in drafts:
             payload, is_compressed = codec.encode(draft.events, self._ambient.token(codec.SALT_BYTES))
-            entries.append(Entry(draft.subject, payload, COMPRESSED * is_compressed | PAGE * draft.is_page))
+            flags = COMPRESSED * is_compressed | PAGE * draft.is_page | BLANKABLE * draft.is_blankable
+            entries.append(Entry(draft.subject, payload, flags))
         records, behind = self._log.append(entries, position, self._time_ns(position))
         try:
             with self._tables.writing() as out:

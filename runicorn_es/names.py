@@ -12,8 +12,8 @@ TYPES = ("model", "dataset", "config", "code", "custom")
 LATEST = "latest"
 DIGEST_BYTES = 32
 
-_INVALID_IN_NAME = re.compile(r'[/\\:*?<>|"\x00-\x1f\x7f]')
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_INVALID_IN_NAME = re.compile(r'[/\\:*?<>|"\x00-\x1f\x7f-\x9f]')
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TYPE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _VERSION = re.compile(r"[vV]([0-9]{1,18})")
@@ -104,7 +104,7 @@ def parse_alias(text: str) -> str:
     """Return an alias that may be set. ``latest`` and ``v3`` are refused: they always mean what they say."""
     if text == LATEST:
         raise Rejected("the alias 'latest' is computed: it always means the newest version that is not deleted")
-    if _VERSION.fullmatch(text):
+    if text[:1] in {"v", "V"} and text[1:].isdecimal():
         raise Rejected(f"the alias {text!r} reads like a version number; choose a word, such as 'production'")
     if not _ALIAS.fullmatch(text):
         raise Rejected(

@@ -15,6 +15,7 @@ import pytest
 
 import runicorn_es as rn
 from runicorn_es import durable, projections
+from runicorn_es.audit import audit
 from runicorn_es.pool import BLOB_MTIME_NS, stat_cache
 from runicorn_es.projections.rows import ARTIFACTS, VERSIONS
 
@@ -574,3 +575,31 @@ def test_a_writer_that_died_before_its_checkpoint_is_no_damage(tmp_path, store):
     with rn.open_store(store.layout.root) as again:
         assert log_file(again, b"three") == 3
         assert again.audit().is_clean
+
+
+@pytest.mark.parametrize("kind", ["page", "details", "version"])
+def test_a_record_that_was_zeroed_without_a_purge_is_damage(store, tmp_path, kind):
+    (tmp_path / "f").write_bytes(b"one")
+    store.log_artifact(rn.Artifact("m", "model", metadata={"n": 1}).add_file(tmp_path / "f"))
+    store.alias("m", "production")
+    records = [record for record, _ in store.events()]
+    number = {"page": 1, "version": 2, "details": 3}[kind]
+    zeroed = records[number]
+    store.close()
+    with store.layout.segment(0).open("r+b") as segment:
+        segment.seek(zeroed.offset + zeroed.size_bytes - len(zeroed.payload))
+        segment.write(bytes(len(zeroed.payload)))
+
+    def everything() -> None:
+        with rn.open_store(store.layout.root) as again:
+            version = again.get("m")
+            version.get_metadata()
+            version.get_manifest()
+            again.rebuild()
+
+    with pytest.raises(rn.Damaged, match="record"):
+        everything()
+    shutil.rmtree(store.layout.projections)
+    with pytest.raises(rn.Damaged, match="record"):
+        everything()
+    assert not audit(store.layout.root).is_clean

@@ -125,7 +125,7 @@ class LogReading:
         if self.size in self._heads_wanted:
             self.roots[self.size] = self.root
         if not record.is_sound(found):
-            if codec.is_blank(found.payload):
+            if record.is_blank(found):
                 self._blanks[found.index] = found
             else:
                 self._unsound[found.index] = self._finding(

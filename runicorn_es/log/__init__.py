@@ -152,7 +152,7 @@ class Log:
                 limit = record.FRAME.size + settings.HEADER_BYTES_MAX + settings.PAYLOAD_BYTES_MAX
                 buffer = os.pread(descriptor, min(needed, limit), offset)
         found = record.decode(buffer, 0, segment=segment_index, base=offset)
-        if found is None or not (record.is_sound(found) or not found.payload.strip(b"\x00")):
+        if found is None or not (record.is_sound(found) or record.is_blank(found)):
             raise Damaged(
                 f"segment {path.name}, offset {offset}: the record there is not what was written; "
                 "restore the segment from a copy of this store"

@@ -16,7 +16,8 @@ FIRST = 1  # the first record of a batch
 COMMIT = 2  # the last record of a batch; without it the batch does not count
 COMPRESSED = 4  # the payload, behind its random bytes, is Zstandard
 PAGE = 8  # the payload is a page of files
-_KNOWN_FLAGS = FIRST | COMMIT | COMPRESSED | PAGE
+BLANKABLE = 16  # a purge may blank the payload
+_KNOWN_FLAGS = FIRST | COMMIT | COMPRESSED | PAGE | BLANKABLE
 
 NO_LEAF = bytes(merkle.HASH_BYTES)
 FRAME = struct.Struct("<III")
@@ -142,6 +143,11 @@ def bytes_needed(buffer: bytes, at: int) -> int:
 def has_unknown_flags(record: Record) -> bool:
     """Return whether a record has a flag of a later release."""
     return bool(record.flags & ~_KNOWN_FLAGS)
+
+
+def is_blank(record: Record) -> bool:
+    """Return whether the payload was blanked, that is overwritten with zeros, and is one that may be."""
+    return bool(record.flags & BLANKABLE) and not record.payload.strip(b"\x00")
 
 
 def is_sound(record: Record) -> bool:

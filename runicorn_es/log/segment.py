@@ -63,7 +63,7 @@ def records(descriptor: int, position: Position) -> Iterator[Record]:
         while found := record.decode(buffer, at, segment=position.segment, base=offset):
             if found.index != index or found.previous_leaf != leaf:
                 return
-            if not record.is_sound(found) and found.payload.strip(b"\x00"):
+            if not (record.is_sound(found) or record.is_blank(found)):
                 return
             if record.has_unknown_flags(found):
                 raise TooNew(f"record {found.index} of the log was written by a newer release; upgrade runicorn-es")

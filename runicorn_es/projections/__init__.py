@@ -10,15 +10,24 @@ import msgspec
 
 from runicorn_es import codec
 from runicorn_es.log import Position, Record
-from runicorn_es.log.record import COMPRESSED, PAGE
-from runicorn_es.projections import batches, catalog, counts, lineage, pages, places, tree
+from runicorn_es.log.record import COMPRESSED, PAGE, is_blank
+from runicorn_es.projections import batches, blanks, catalog, counts, lineage, pages, places, tree
 from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.tables import Reader, Writer
 
 SCHEMA = 1
 _CURSOR = b"c"
-_FOLDS = (places.apply, tree.apply, pages.apply, batches.apply, catalog.apply, lineage.apply, counts.apply)
+_FOLDS = (
+    places.apply,
+    tree.apply,
+    pages.apply,
+    batches.apply,
+    blanks.apply,
+    catalog.apply,
+    lineage.apply,
+    counts.apply,
+)
 _KINDS = {
     b"a": "artifacts",
     b"c": "cursor",
@@ -33,6 +42,7 @@ _KINDS = {
     b"u": "inputs of runs",
     b"v": "versions",
     b"w": "uses of versions",
+    b"z": "blanks",
 }
 _decode_position = msgspec.msgpack.Decoder(Position).decode
 
@@ -66,6 +76,6 @@ def fold(records: Sequence[Record], behind: Position, out: Writer) -> None:
 
 def _fact(record: Record) -> Fact:
     # A page is never decoded here; a blanked payload has nothing to say.
-    if record.flags & PAGE or codec.is_blank(record.payload):
+    if record.flags & PAGE or is_blank(record):
         return Fact(record, ())
     return Fact(record, codec.decode(record.payload, compressed=bool(record.flags & COMPRESSED)))

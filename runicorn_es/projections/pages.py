@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from runicorn_es import codec
-from runicorn_es.log.record import COMPRESSED, PAGE
+from runicorn_es.log.record import COMPRESSED, PAGE, is_blank
 from runicorn_es.projections.fact import Fact
 from runicorn_es.tables import Reader, Writer
 
@@ -14,7 +14,7 @@ def apply(facts: Sequence[Fact], out: Writer) -> None:
     """Note the pages among these records."""
     for fact in facts:
         record = fact.record
-        if record.flags & PAGE and not codec.is_blank(record.payload):
+        if record.flags & PAGE and not is_blank(record):
             digest = codec.page_digest_of(record.payload, compressed=bool(record.flags & COMPRESSED))
             out.put(_LETTER + digest, record.index.to_bytes(8, "big"))
 

@@ -30,9 +30,11 @@ def apply(facts: Sequence[Fact], out: Writer) -> None:
 
 def place_of(view: Reader, index: int) -> tuple[int, int] | None:
     """Return the segment (by first index) and offset of a record, or None beyond the last."""
+    if index < 0:
+        return None
     places = view.get(_key(index // _BLOCK_RECORDS)) or b""
     at = index % _BLOCK_RECORDS * _PLACE.size
-    if index < 0 or at >= len(places):
+    if at >= len(places):
         return None
     segment, offset = _PLACE.unpack_from(places, at)
     return int(segment), int(offset)

@@ -8,6 +8,7 @@ import msgspec
 from runicorn_es import names
 from runicorn_es.errors import Unknown
 from runicorn_es.names import Reference
+from runicorn_es.projections import blanks
 from runicorn_es.projections.rows import (
     ALIASES,
     ARTIFACTS,
@@ -78,6 +79,9 @@ def resolve(view: View, reference: Reference, *, deleted: bool = False) -> Versi
     spec = names.spec(row.name, row.version)
     if row.status == PURGED:
         raise Unknown(f"{spec} was purged and cannot come back; `runicorn-es events` says when and why")
+    if (blanked := blanks.position_of(view.rows, spec)) is not None:
+        # For its message: what is blank and why that is damage.
+        view.events(blanked)
     if row.status == DELETED and not deleted:
         raise Unknown(f"{spec} is deleted; `runicorn-es restore {spec}` brings it back")
     return row

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from runicorn_es import codec
 from runicorn_es.events import Event
 from runicorn_es.log import Record
-from runicorn_es.log.record import COMPRESSED, PAGE
+from runicorn_es.log.record import COMPRESSED, PAGE, is_blank
 from runicorn_es.projections import batches, pages, tree
 from runicorn_es.queries.view import View
 
@@ -20,8 +20,7 @@ def history(view: View, after: int, before: int | None = None) -> Iterator[tuple
     end = head(view)[0] if before is None else before
     for index in range(after + 1, end):
         found = view.record(index)
-        blank = codec.is_blank(found.payload)
-        yield found, () if blank else codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
+        yield found, () if is_blank(found) else codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
 
 
 def is_page(record: Record) -> bool:

@@ -4,7 +4,7 @@ from runicorn_es import codec
 from runicorn_es.errors import Damaged
 from runicorn_es.events import Event, FileAdded
 from runicorn_es.log import Log, Record
-from runicorn_es.log.record import COMPRESSED
+from runicorn_es.log.record import COMPRESSED, is_blank
 from runicorn_es.projections import places
 from runicorn_es.tables import Reader
 
@@ -27,15 +27,19 @@ class View:
         return found
 
     def events(self, index: int) -> tuple[Event, ...]:
-        """Return the events of a record; none for a blanked one."""
-        found = self.record(index)
-        if codec.is_blank(found.payload):
-            return ()
+        """Return the events of a record. Raises Damaged for a blanked one: of a purged version, nobody asks."""
+        found = self._unblanked(index)
         return codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
 
     def page(self, index: int) -> tuple[FileAdded, ...]:
-        """Return the files of the page that a record holds."""
-        found = self.record(index)
-        if codec.is_blank(found.payload):
-            return ()
+        """Return the files of the page that a record holds. Raises Damaged for a blanked one."""
+        found = self._unblanked(index)
         return codec.decode_files(found.payload, compressed=bool(found.flags & COMPRESSED))
+
+    def _unblanked(self, index: int) -> Record:
+        found = self.record(index)
+        if is_blank(found):
+            raise Damaged(
+                f"record {index} was blanked, and no purge says so; restore the segment from a copy of this store"
+            )
+        return found

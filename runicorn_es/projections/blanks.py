@@ -1,0 +1,33 @@
+"""Which versions have a blanked record, and no purge that says why: a part of them is gone, and that must be said."""
+
+from collections.abc import Sequence
+
+from runicorn_es import names
+from runicorn_es.events import VersionPurged
+from runicorn_es.log.record import PAGE, is_blank
+from runicorn_es.projections.fact import Fact
+from runicorn_es.tables import Reader, Writer
+
+_LETTER = b"z"
+# LMDB's keys end at 511 bytes; the end of a subject, with the version's number, tells versions of one artifact apart.
+_SUBJECT_BYTES_MAX = 500
+
+
+def apply(facts: Sequence[Fact], out: Writer) -> None:
+    """Note the blanked records, but not pages: those are missed when they are read. A purge accounts for its own."""
+    for fact in facts:
+        if is_blank(fact.record) and not fact.record.flags & PAGE:
+            out.put(_key(fact.record.subject), fact.record.index.to_bytes(8, "big"))
+        for event in fact.events:
+            if isinstance(event, VersionPurged):
+                out.delete(_key(names.spec(event.name, event.version)))
+
+
+def position_of(view: Reader, spec: str) -> int | None:
+    """Return the index of a blanked record of a version that was not purged, or None."""
+    found = view.get(_key(spec))
+    return None if found is None else int.from_bytes(found, "big")
+
+
+def _key(subject: str) -> bytes:
+    return _LETTER + subject.encode()[-_SUBJECT_BYTES_MAX:]
