@@ -20,7 +20,6 @@ import time
 
 from runicorn_es.errors import Busy
 
-_PRIVATE_MODE = 0o600
 _PUBLIC_MODE = 0o666
 _WAIT_FIRST_S = 0.0005
 _WAIT_MOST_S = 0.02
@@ -80,10 +79,9 @@ def start_writing_back(descriptor: int, offset: int, size_bytes: int) -> None:
     )
 
 
-def write_file(path: Path, content: bytes, *, private: bool = False) -> None:
+def write_file(path: Path, content: bytes, *, mode: int = _PUBLIC_MODE) -> None:
     """Make or replace a file so that after a power cut it is the old or the new one, and when we return the new one."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
-    mode = _PRIVATE_MODE if private else _PUBLIC_MODE
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
@@ -114,7 +112,7 @@ def overwrite_file(path: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
-def make_folder(folder: Path, *, private: bool = False) -> None:
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
     """Make a folder, and its parents, each durable in its own parent.
 
     A folder that exists is synced all the same: whoever made it may have died before syncing it.
@@ -122,7 +120,7 @@ def make_folder(folder: Path, *, private: bool = False) -> None:
     if not folder.parent.exists():
         make_folder(folder.parent)
     with suppress(FileExistsError):
-        folder.mkdir(mode=0o700 if private else 0o777)
+        folder.mkdir(mode=mode)
     sync_folder(folder.parent)
 
 

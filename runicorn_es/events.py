@@ -1,7 +1,7 @@
 """What happened. Past tense, frozen, stored for ever.
 
 Every event is an array on the wire: its tag, then its fields in order. The tag is the wire name for ever; fields
-are only added at the end, with a default; docs/reference/format.md lists them. Times are not in the events but in
+are only added at the end, with a default; docs/reference/events.md lists them. Times are not in the events but in
 the header of the record that holds them. Digests are 32 raw bytes of BLAKE3-256.
 """
 

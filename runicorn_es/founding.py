@@ -90,7 +90,9 @@ def found(layout: Layout, ambient: Ambient) -> Identity:
 def _make(layout: Layout, ambient: Ambient) -> Identity:
     for folder in (layout.log, layout.log_quarantine, layout.pool, layout.projections, layout.downloads):
         durable.make_folder(folder)
-    durable.make_folder(layout.keys, private=True)
+    # Who may write the store must be able to sign for it: its owner, or the group that it was made for.
+    is_shared = bool(layout.root.stat().st_mode & 0o020)
+    durable.make_folder(layout.keys, mode=0o770 if is_shared else 0o700)
     Pool(layout).create()
     store_id = _id_of_log(layout.segment(START.segment))
     if store_id is None:

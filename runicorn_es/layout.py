@@ -51,9 +51,9 @@ class Layout:
         """Return the folder that ``download()`` without a target fills. A very long name is cut and told apart."""
         folder = name
         if len(name.encode()) > _FOLDER_BYTES_MAX:
-            cut = name.encode()[: _FOLDER_BYTES_MAX - 17].decode(errors="ignore")
-            # No name has this character, so no name is that of another's folder.
-            folder = f"{cut}|{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+            # Still longer than a name that is not cut can be, so no name is that of another's folder.
+            cut = name.encode()[: _FOLDER_BYTES_MAX + 13].decode(errors="ignore")
+            folder = f"{cut}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         return self.downloads / folder / f"v{version}"
 
 

@@ -185,10 +185,12 @@ class Ledger:
         identity = projections.identity(self.identity.store_id)
         try:
             return tables.open_tables(self.layout.tables, self.layout.boot, identity)
+        except TablesFailed:
+            return MemoryTables()
         except OSError as error:
+            # On a full disk the store must stay readable, and small enough to be cleaned up.
             if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
                 raise
-            # On a full disk the store must stay readable, and small enough to be cleaned up.
             return MemoryTables()
 
     def _catch_up_or_begin_anew(self) -> None:

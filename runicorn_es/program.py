@@ -12,7 +12,11 @@ _GIT_WAIT_S = 5.0
 
 
 class Program(msgspec.Struct, frozen=True):
-    """A running program. ``git_commit`` is None outside a repository, ``git_dirty`` also when git takes too long."""
+    """A running program.
+
+    folder: empty when it was removed meanwhile. git_commit: None outside a repository. git_dirty: None there as well,
+    and when git takes too long.
+    """
 
     python: str
     command: tuple[str, ...]
@@ -23,7 +27,10 @@ class Program(msgspec.Struct, frozen=True):
 
 def this_program() -> Program:
     """Return what can be known of the program that calls."""
-    folder = _printable(str(Path.cwd()))
+    try:
+        folder = _printable(str(Path.cwd()))
+    except FileNotFoundError:
+        folder = ""
     commit = _git("rev-parse", "--verify", "--quiet", "HEAD")
     changes = _git("status", "--porcelain", "--untracked-files=no") if commit else None
     return Program(

@@ -83,10 +83,13 @@ class Run:
             return
         self.store.execute(FinishRun(self.id, status), run=self.id)
         self.status = status
+        self._forget()
+
+    def _forget(self) -> None:
+        # The store stays open: versions that the run used may be asked for more.
         if _current.get() is self:
             _current.set(None)
         _open_runs.pop(self.id, None)
-        self.store.close()
 
     def __enter__(self) -> Self:
         return self
@@ -126,12 +129,16 @@ def init(
     name = None if name is None else names.parse_project(name, "run")
     settings_json = to_json(config or {}, "config")
     parsed_tags = tuple(sorted({names.parse_tag(tag) for tag in tags or ()}))
-    earlier = _current.get()
+    earlier = _current_here()
     if earlier is not None and earlier.status == "running":
-        warnings.warn(
-            f"run {earlier.id} was still open and is finished now; call finish() before the next init()", stacklevel=2
-        )
-        earlier.finish()
+        how = "is finished now"
+        try:
+            earlier.finish()
+        except (OSError, RunicornError) as error:
+            # Its store may be gone, and must not stand in the way of what comes next.
+            earlier._forget()  # noqa: SLF001
+            how = f"could not be finished ({error})"
+        warnings.warn(f"run {earlier.id} was still open and {how}; call finish() before the next init()", stacklevel=2)
     store = Store(storage_root(storage))
     try:
         program = this_program()
@@ -160,10 +167,16 @@ def init(
 
 def finish(status: Status = "finished") -> None:
     """End the current run of this thread. Raises Unknown when there is none."""
-    run = _current.get()
+    run = _current_here()
     if run is None:
         raise Unknown("there is no current run in this thread to finish; begin one with init()")
     run.finish(status)
+
+
+def _current_here() -> Run | None:
+    """Return the current run of this thread, unless it is the parent's of this forked process."""
+    run = _current.get()
+    return run if run is not None and run._pid == os.getpid() else None  # noqa: SLF001
 
 
 def _new_id() -> str:

@@ -231,10 +231,13 @@ class _Shared(msgspec.Struct):
     environment: lmdb.Environment
     users: int
     pid: int
+    # Device and inode of the data, which tell a store made anew from the one before.
+    file: tuple[int, int] | None
 
 
 # By folder. Guarded by _sharing. LMDB allows one environment a file and process.
 _shared: dict[str, _Shared] = {}
+_left_open: list[_Shared] = []
 _sharing = Lock()
 
 
@@ -248,13 +251,18 @@ def open_tables(folder: Path, boot_file: Path, identity: str) -> Tables:
     key = str(folder.resolve())
     with _sharing:
         shared = _shared.get(key)
+        if shared is not None and shared.file != _file_of(folder):
+            # The store was removed under us, and perhaps made anew. Whoever still uses its tables may keep them.
+            _left_open.append(_shared.pop(key))
+            shared = None
         if shared is not None and shared.pid != os.getpid():
             return MemoryTables()
         if shared is None:
             if not folder.parent.is_dir():
                 durable.make_folder(folder.parent)
             with durable.leased(folder.parent, exclusive=True, wait_s=settings.LOCK_WAIT_S):
-                shared = _Shared(_open_or_wipe(folder, boot_file, identity), 0, os.getpid())
+                environment = _open_or_wipe(folder, boot_file, identity)
+                shared = _Shared(environment, 0, os.getpid(), _file_of(folder))
             _shared[key] = shared
         shared.users += 1
         return LmdbTables(shared.environment, key, boot_file)
@@ -294,6 +302,14 @@ def distrust(boot_file: Path) -> None:
         boot_file.unlink()
 
 
+def _file_of(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = (folder / "data.mdb").stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def wipe(folder: Path, boot_file: Path) -> None:
     """Remove the tables. First what vouches for them, then they themselves."""
     distrust(boot_file)
@@ -306,7 +322,7 @@ def wipe(folder: Path, boot_file: Path) -> None:
 def _forget_in_child() -> None:
     global _sharing  # noqa: PLW0603
     _sharing = Lock()
-    for shared in _shared.values():
+    for shared in [*_shared.values(), *_left_open]:
         # Never to be closed here, not even when the interpreter ends.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(shared.environment))
 

@@ -16,6 +16,7 @@ import pytest
 import runicorn_es as rn
 from runicorn_es import durable, projections
 from runicorn_es.audit import audit
+from runicorn_es.log.record import blank_payload
 from runicorn_es.pool import BLOB_MTIME_NS, stat_cache
 from runicorn_es.projections.rows import ARTIFACTS, VERSIONS
 
@@ -578,17 +579,18 @@ def test_a_writer_that_died_before_its_checkpoint_is_no_damage(tmp_path, store):
 
 
 @pytest.mark.parametrize("kind", ["page", "details", "version"])
-def test_a_record_that_was_zeroed_without_a_purge_is_damage(store, tmp_path, kind):
+@pytest.mark.parametrize("fill", [bytes, blank_payload], ids=["zeros", "blank"])
+def test_a_record_that_was_overwritten_without_a_purge_is_damage(store, tmp_path, kind, fill):
     (tmp_path / "f").write_bytes(b"one")
     store.log_artifact(rn.Artifact("m", "model", metadata={"n": 1}).add_file(tmp_path / "f"))
     store.alias("m", "production")
     records = [record for record, _ in store.events()]
     number = {"page": 1, "version": 2, "details": 3}[kind]
-    zeroed = records[number]
+    overwritten = records[number]
     store.close()
     with store.layout.segment(0).open("r+b") as segment:
-        segment.seek(zeroed.offset + zeroed.size_bytes - len(zeroed.payload))
-        segment.write(bytes(len(zeroed.payload)))
+        segment.seek(overwritten.offset + overwritten.size_bytes - len(overwritten.payload))
+        segment.write(fill(len(overwritten.payload)))
 
     def everything() -> None:
         with rn.open_store(store.layout.root) as again:

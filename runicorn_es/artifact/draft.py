@@ -8,7 +8,7 @@ import stat
 from typing import Any, Self
 
 from runicorn_es import names, settings
-from runicorn_es.artifact.json_values import is_count, is_text, plain_to_json, to_json, to_plain
+from runicorn_es.artifact.json_values import is_count, is_text, plain_to_json, to_plain, to_sorted_json
 from runicorn_es.artifact.walk import Symlinks, files_below
 from runicorn_es.errors import Rejected
 from runicorn_es.events import ReferenceAdded
@@ -135,7 +135,7 @@ class Artifact:
             raise Rejected(f"checksum of reference {uri!r} must be a text such as 'sha256:…', not {checksum!r}")
         if size is not None and not is_count(size):
             raise Rejected(f"size of reference {uri!r} must be a number of bytes, not {size!r}")
-        reference = ReferenceAdded(uri, checksum, size, to_json(attributes, f"attributes of reference {uri!r}"))
+        reference = ReferenceAdded(uri, checksum, size, to_sorted_json(attributes, f"attributes of reference {uri!r}"))
         if self._references.setdefault(uri, reference) != reference:
             raise Rejected(f"reference {uri!r} was added already with other values; add it once")
         return self

@@ -14,12 +14,17 @@ _DEPTH_MAX = 200
 
 
 def to_json(values: Mapping[str, Any], what: str) -> str:
-    """Return a mapping as the text of a JSON object with sorted keys.
+    """Return a mapping as the text of a JSON object, its keys in the given order.
 
     Numbers of other libraries (NumPy's scalars) become plain ones, tuples become lists. Raises Rejected, naming the
     key, for NaN, infinities and what JSON cannot hold. ``what``: for messages, such as ``metadata``.
     """
     return plain_to_json(to_plain(values, what), what)
+
+
+def to_sorted_json(values: Mapping[str, Any], what: str) -> str:
+    """Return a mapping as ``to_json`` does, but with sorted keys: equal values, equal text."""
+    return _limited(msgspec.json.encode(to_plain(values, what), order="sorted"), what)
 
 
 def to_plain(values: Mapping[str, Any], what: str) -> dict[str, Any]:
@@ -31,7 +36,10 @@ def to_plain(values: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 def plain_to_json(plain: dict[str, Any], what: str) -> str:
     """Return what ``to_plain`` returned as the text of a JSON object. Raises Rejected when it is too long."""
-    text = msgspec.json.encode(plain, order="sorted")
+    return _limited(msgspec.json.encode(plain), what)
+
+
+def _limited(text: bytes, what: str) -> str:
     if len(text) > settings.METADATA_BYTES_MAX:
         raise Rejected(
             f"{what} takes {len(text)} bytes as JSON, at most {settings.METADATA_BYTES_MAX} are allowed; "

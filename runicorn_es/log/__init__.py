@@ -118,6 +118,8 @@ class Log:
             if tail <= 0:
                 return None
             content = os.pread(descriptor, tail, position.offset)
+            if not self._layout.log_quarantine.is_dir():
+                durable.make_folder(self._layout.log_quarantine)
             kept = self._layout.log_quarantine / f"{path.stem}-{position.offset}-{now_ns}.bin"
             durable.write_file(kept, content)
             os.ftruncate(descriptor, position.offset)

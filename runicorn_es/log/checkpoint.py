@@ -32,7 +32,7 @@ class Head(msgspec.Struct, frozen=True):
 
 
 class Signer:
-    """The signing key of one store. Made on first use; the seed's file can be read by its owner only."""
+    """The signing key of one store. Made on first use; only its owner can read its file, or the store's group."""
 
     def __init__(self, origin: str, seed: bytes) -> None:
         self._origin = origin
@@ -46,7 +46,8 @@ class Signer:
         try:
             seed = path.read_bytes()
         except FileNotFoundError:
-            durable.write_file(path, fresh_seed, private=True)
+            is_shared = bool(keys.stat().st_mode & 0o020)
+            durable.write_file(path, fresh_seed, mode=0o660 if is_shared else 0o600)
             seed = fresh_seed
         signer = cls(origin, seed)
         public = keys / _PUBLIC_FILE
@@ -146,9 +147,12 @@ def _parse_verifier_key(text: str) -> tuple[str, bytes]:
 
 def _decoded(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        decoded = base64.b64decode(text, validate=True)
     except binascii.Error as error:
         raise ValueError(str(error)) from error
+    if base64.b64encode(decoded).decode() != text:
+        raise ValueError("base64 with spare bits that are not zero: another text for the same bytes")
+    return decoded
 
 
 def _key_pair(seed: bytes) -> tuple[bytes, Callable[[bytes], bytes]]:

@@ -19,6 +19,8 @@ PAGE = 8  # the payload is a page of files
 BLANKABLE = 16  # a purge may blank the payload
 _KNOWN_FLAGS = FIRST | COMMIT | COMPRESSED | PAGE | BLANKABLE
 
+_BLANK = b"BLANKED "
+
 NO_LEAF = bytes(merkle.HASH_BYTES)
 FRAME = struct.Struct("<III")
 _LENGTHS = struct.Struct("<II")
@@ -145,9 +147,14 @@ def has_unknown_flags(record: Record) -> bool:
     return bool(record.flags & ~_KNOWN_FLAGS)
 
 
+def blank_payload(size_bytes: int) -> bytes:
+    """Return what a payload of this length is blanked with. Not zeros: a lost block of a disk reads as those."""
+    return (_BLANK * (size_bytes // len(_BLANK) + 1))[:size_bytes]
+
+
 def is_blank(record: Record) -> bool:
-    """Return whether the payload was blanked, that is overwritten with zeros, and is one that may be."""
-    return bool(record.flags & BLANKABLE) and not record.payload.strip(b"\x00")
+    """Return whether the payload was blanked, and is one that may be."""
+    return bool(record.flags & BLANKABLE) and record.payload == blank_payload(len(record.payload))
 
 
 def is_sound(record: Record) -> bool:

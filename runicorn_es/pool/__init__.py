@@ -78,6 +78,8 @@ class Pool:
 
     def quarantine(self, digest: bytes) -> Path:
         """Move a blob with wrong bytes out of the pool and return where it is now."""
+        if not self._layout.pool_quarantine.is_dir():
+            durable.make_folder(self._layout.pool_quarantine)
         kept = self._layout.pool_quarantine / f"{digest.hex()}-{os.urandom(4).hex()}"
         durable.rename(self._layout.blob(digest), kept)
         return kept
@@ -86,6 +88,8 @@ class Pool:
         """Return the bytes of all blobs, by looking at each."""
         total = 0
         for folder in self._layout.fan_out():
+            if not folder.is_dir():
+                continue
             with os.scandir(folder) as found:
                 total += sum(entry.stat(follow_symlinks=False).st_size for entry in found)
         return total

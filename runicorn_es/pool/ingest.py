@@ -80,6 +80,8 @@ def taking_in(
     ``move`` that was already published as a blob stays read-only. ``progress`` is told bytes as they come.
     Raises Rejected for what is not a regular file, or changed while it was read; OSError as it comes.
     """
+    if not layout.incoming.is_dir():
+        durable.make_folder(layout.incoming)
     with durable.leased(layout.incoming):
         staging = layout.incoming / token
         staging.mkdir()
@@ -130,10 +132,18 @@ class _Intake:
                 durable.sync_filesystem(self._layout.pool)
             self._is_published = True
             for digest, path in self._staged.items():
-                durable.rename(path, self._layout.blob(digest))
+                self._name(path, self._layout.blob(digest))
             durable.sync_filesystem(self._layout.pool)
         except OSError as error:
             raise WriteFailed(error.errno, f"the files could not be made durable ({error.strerror})") from error
+
+    def _name(self, staged: Path, blob: str) -> None:
+        try:
+            durable.rename(staged, blob)
+        except FileNotFoundError:
+            # A copy of the store may have lost its empty folders.
+            durable.make_folder(Path(blob).parent)
+            durable.rename(staged, blob)
 
     def restore_sources(self) -> None:
         if self._is_published:

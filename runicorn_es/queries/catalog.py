@@ -72,6 +72,9 @@ def resolve(view: View, reference: Reference, *, deleted: bool = False) -> Versi
 
     Raises Unknown when there is none, or when it is deleted (unless ``deleted``) or purged.
     """
+    if reference.digest_prefix is not None and ARTIFACTS.get(view.rows, reference.text) is not None:
+        # An artifact may be called ``bert@2024``; its name comes first.
+        reference = Reference(reference.text, reference.text)
     if reference.digest_prefix is not None:
         row = _by_digest(view, reference)
     else:

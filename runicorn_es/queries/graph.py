@@ -44,7 +44,7 @@ class Lineage(msgspec.Struct, frozen=True):
 
 def runs(view: View) -> list[RunRow]:
     """Return all runs, oldest first."""
-    return list(RUNS.scan(view.rows))
+    return sorted(RUNS.scan(view.rows), key=lambda row: row.position)
 
 
 def run(view: View, run_id: str) -> RunRow:

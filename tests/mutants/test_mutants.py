@@ -39,14 +39,14 @@ MUTANTS = {
     ),
     "the names of blobs are not synced": (
         "pool/ingest.py",
-        "durable.rename(path, self._layout.blob(digest))\n            durable.sync_filesystem(self._layout.pool)",
-        "durable.rename(path, self._layout.blob(digest))",
+        "self._name(path, self._layout.blob(digest))\n            durable.sync_filesystem(self._layout.pool)",
+        "self._name(path, self._layout.blob(digest))",
         POWER + "[log one file]",
     ),
     "a blob that is there is trusted to be durable": (
         "pool/ingest.py",
-        "durable.rename(path, self._layout.blob(digest))\n            durable.sync_filesystem(self._layout.pool)",
-        """durable.rename(path, self._layout.blob(digest))
+        "self._name(path, self._layout.blob(digest))\n            durable.sync_filesystem(self._layout.pool)",
+        """self._name(path, self._layout.blob(digest))
             if self._staged:
                 durable.sync_filesystem(self._layout.pool)""",
         INVARIANTS + "test_a_blob_that_is_already_there_is_synced_again_before_it_is_named",

@@ -1,0 +1,61 @@
+"""``list``: what artifacts there are."""
+
+import typer
+
+from runicorn_es.cli import late, opening, output
+from runicorn_es.cli.asked import asked
+from runicorn_es.cli.options import Type
+
+
+def list_artifacts(context: typer.Context, *, type: Type = None) -> None:
+    """List the artifacts that have a version, by name.
+
+    SIZE is that of all live versions together.
+    """
+    with opening.reading(asked(context)) as store:
+        if asked(context).as_json:
+            show_artifacts_as_json(store, type)
+            return
+        found = store.artifacts(type)
+    if not found:
+        of_type = "" if type is None else f" of type {type!r}"
+        output.complain("hint", f"there is no artifact{of_type} yet; `runicorn add NAME PATH` makes one")
+        return
+    rows = [
+        (
+            row.name,
+            row.type,
+            str(row.live),
+            f"v{row.latest}",
+            output.size(row.size_bytes),
+            output.local_time(row.updated_ns),
+        )
+        for row in found
+    ]
+    head = ("NAME", "TYPE", "VERSIONS", "LATEST", "SIZE", "UPDATED")
+    output.say(*output.table(head, rows, numbers=("VERSIONS", "SIZE")))
+
+
+def latest_sizes(store: "late.store.Store", found: "list[late.rows.ArtifactRow]") -> list[int]:
+    """Return the size of the latest version of each artifact."""
+    with store.reading() as view:
+        return [late.queries.version(view, row.name, row.latest).size_bytes for row in found]
+
+
+def show_artifacts_as_json(store: "late.store.Store", type: str | None) -> None:
+    """Answer as ``list --json`` does."""
+    found = store.artifacts(type)
+    artifacts = [
+        {
+            "name": row.name,
+            "type": row.type,
+            "versions": row.live,
+            "latest": row.latest,
+            "latest_size_bytes": latest_size_bytes,
+            "size_bytes": row.size_bytes,
+            "created": output.utc_time(row.created_ns),
+            "updated": output.utc_time(row.updated_ns),
+        }
+        for row, latest_size_bytes in zip(found, latest_sizes(store, found), strict=True)
+    ]
+    output.document("runicorn.list/1", artifacts=artifacts)

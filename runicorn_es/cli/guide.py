@@ -1,0 +1,196 @@
+"""``artifacts --action …``: the command of the user's guide, its output frozen to the byte.
+
+Its sizes are in MB of 1024² and GB of 1024³ bytes, its times local; what later releases add has verbs of its own.
+"""
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from runicorn_es.cli import artifacts, late, opening, output, stats, versions
+from runicorn_es.cli.asked import Asked, asked
+from runicorn_es.cli.failures import Refused
+from runicorn_es.cli.questions import require_yes
+
+_MB = 1024**2
+_GB = 1024**3
+
+
+def guide(
+    context: typer.Context,
+    *,
+    action: Annotated[
+        Literal["list", "versions", "info", "stats", "delete"], typer.Option("--action", help="What to do.")
+    ] = "list",
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Which artifact.")] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="N", help="Which version: 3 or v3; info: else the latest.")
+    ] = None,
+    type: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only artifacts of this type.")] = None,
+    permanent: Annotated[bool, typer.Option("--permanent", help="Not in this release.")] = False,
+) -> None:
+    """The guide's command: list, versions, info, stats and delete."""
+    if permanent:
+        raise Refused(
+            "permanent deletion is not in this release, a later one will have it; nothing was changed",
+            "without --permanent the version is hidden, and can be restored",
+        )
+    if action == "list":
+        _list(asked(context), type)
+    elif action == "stats":
+        _stats(asked(context))
+    elif name is None:
+        raise Refused(f"--action {action} needs --name", "`runicorn list` shows the names")
+    elif action == "versions":
+        _versions(asked(context), name, type)
+    elif action == "info":
+        _info(asked(context), _spec(name, version), type)
+    elif version is None:
+        raise Refused("--action delete needs --version", f"`runicorn versions {name}` shows the numbers")
+    else:
+        _delete(asked(context), _spec(name, version), type)
+
+
+def _list(asked: Asked, type: str | None) -> None:
+    with opening.reading(asked) as store:
+        if asked.as_json:
+            artifacts.show_artifacts_as_json(store, type)
+            return
+        found = store.artifacts(type)
+        sizes = artifacts.latest_sizes(store, found)
+    output.say(
+        f"Found {len(found)} artifact(s):",
+        "",
+        f"{'Name':<30} {'Type':<10} {'Versions':<10} {'Size':<15} {'Latest':<10}",
+        "-" * 85,
+        *(
+            f"{output.printable(row.name):<30} {row.type:<10} {row.live:<10} {_megabytes(size_bytes):<10} v{row.latest}"
+            for row, size_bytes in zip(found, sizes, strict=True)
+        ),
+    )
+
+
+def _versions(asked: Asked, name: str, type: str | None) -> None:
+    with opening.reading(asked) as store:
+        _require_type(store, name, type)
+        if asked.as_json:
+            versions.show_versions_as_json(store, name)
+            return
+        found = store.versions(name)
+    output.say(
+        f"Versions for {name}:",
+        "",
+        f"{'Version':<10} {'Created':<25} {'Size':<15} {'Files':<8} {'Run'}",
+        "-" * 90,
+        *(
+            f"{f'v{row.version}':<10} {output.local_time(row.created_ns):<25} {_megabytes(row.size_bytes):<10} "
+            f"{row.file_count:<8} {row.run or '-'}"
+            for row in found
+        ),
+    )
+
+
+def _info(asked: Asked, spec: str, type: str | None) -> None:
+    with opening.reading(asked) as store:
+        row = versions.find(store, spec)
+        _require_type(store, row.name, type)
+        if asked.as_json:
+            versions.show_as_json(store, spec)
+            return
+        known, references = versions.describe(store, row)
+        output.say(
+            f"Artifact: {late.names.spec(row.name, row.version)}",
+            "=" * 60,
+            f"Type:         {row.type}",
+            f"Status:       {row.status}",
+            f"Created:      {output.local_time(row.created_ns)}",
+            f"Created by:   {row.run or '-'}",
+            f"Size:         {_megabytes(row.size_bytes)}",
+            f"Files:        {row.file_count}",
+        )
+        if known.aliases:
+            output.say(f"Aliases:      {', '.join(known.aliases)}")
+        if known.metadata:
+            output.say("", "Metadata:", *output.values(known.metadata))
+        if row.file_count:
+            output.say("", f"Files ({row.file_count}):")
+            for file in store.version_of(row).files():
+                output.say(f"  {output.printable(file.path)} ({file.size / _MB:.1f} MB)")
+    if references:
+        output.say("", f"References ({len(references)}):")
+        output.say(*(f"  {versions.reference_line(reference)}" for reference in references))
+
+
+def _stats(asked: Asked) -> None:
+    with opening.reading(asked) as store:
+        found = store.stats()
+    if asked.as_json:
+        stats.show_stats_as_json(found)
+        return
+    total = found.total
+    output.say(
+        "Artifact Storage Statistics",
+        "=" * 60,
+        f"Total Artifacts:  {total.artifacts}",
+        f"Total Versions:   {total.versions}",
+        f"Total Size:       {_gigabytes(total.size_bytes)}",
+        "Dedup Enabled:    True",
+        "",
+        "Deduplication Stats:",
+        f"  Pool Size:      {_gigabytes(found.pool_bytes)}",
+        f"  Space Saved:    {_gigabytes(found.saved_bytes)}",
+        f"  Dedup Ratio:    {found.saved_share:.1%}",
+    )
+    kinds = [kind for kind in _in_order(found.by_type) if found.by_type[kind].versions]
+    if kinds:
+        output.say("", "By Type:")
+    for kind in kinds:
+        row = found.by_type[kind]
+        counts = f"{row.artifacts} artifacts, {row.versions} versions, {_gigabytes(row.size_bytes)}"
+        output.say(f"  {kind.capitalize():<10} {counts}")
+    if total.deleted_versions:
+        deleted = output.count(total.deleted_versions, "version")
+        output.say(f"Deleted:          {deleted} that can be restored, {_gigabytes(total.deleted_bytes)}")
+
+
+def _delete(asked: Asked, spec: str, type: str | None) -> None:
+    with opening.changing(asked) as store:
+        # One that is deleted already is not there to be deleted: the message says how it comes back.
+        chosen = store.get(spec)
+        _require_type(store, chosen.name, type)
+        # The guide shows question and answer among the output; in JSON there is no place for them.
+        require_yes(asked, f"Delete {chosen.full_name}?", sys.stderr if asked.as_json else sys.stdout)
+        store.delete(chosen.full_name)
+    if asked.as_json:
+        output.document("runicorn.delete/1", spec=chosen.full_name, status=late.rows.DELETED)
+        return
+    mark = "✅ " if output.can_say("✅", sys.stdout) else ""
+    output.say(f"{mark}Soft deleted {chosen.full_name}")
+
+
+def _spec(name: str, version: str | None) -> str:
+    if version is None:
+        return name
+    return f"{name}:v{version}" if version.isdecimal() else f"{name}:{version}"
+
+
+def _require_type(store: "late.store.Store", name: str, type: str | None) -> None:
+    with store.reading() as view:
+        row = late.queries.artifact(view, name)
+    if type is not None and row.type != type:
+        raise Refused(f"{name!r} is a {row.type}, not a {type}", f"say --type {row.type}, or leave it out")
+
+
+def _in_order(kinds: dict[str, "late.rows.CountRow"]) -> list[str]:
+    """Return the types in the guide's order, then those that users named themselves."""
+    known = [kind for kind in late.names.TYPES if kind in kinds]
+    return known + sorted(kinds.keys() - set(known))
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / _MB:.2f} MB"
+
+
+def _gigabytes(size_bytes: int) -> str:
+    return f"{size_bytes / _GB:.1f} GB"

@@ -1,0 +1,187 @@
+"""The log in words: each event as a sentence, with when and by whom."""
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, assert_never
+
+import msgspec
+
+from runicorn_es import names, queries
+from runicorn_es.cli import output
+from runicorn_es.events import (
+    AliasRemoved,
+    AliasSet,
+    BatchAppended,
+    BlobsReclaimed,
+    DescriptionChanged,
+    Event,
+    FileAdded,
+    MetadataChanged,
+    RecoveryTruncated,
+    ReferenceAdded,
+    RetentionSet,
+    RunFinished,
+    RunStarted,
+    StoreCreated,
+    TagsChanged,
+    VersionCreated,
+    VersionDeleted,
+    VersionPurged,
+    VersionRestored,
+    VersionUsed,
+)
+from runicorn_es.log import Record
+from runicorn_es.log.record import COMMIT, FIRST, PAGE
+from runicorn_es.names import Digest
+from runicorn_es.queries import View
+from runicorn_es.store import Store
+
+_TEXT_CHARACTERS = 100
+_JSON_FIELDS = frozenset({"metadata", "config", "attributes", "rule"})
+_NOBODY = BatchAppended("", "", 0)
+
+
+class Told(msgspec.Struct, frozen=True):
+    """A record of the log: its place and time, who appended its batch, and its events (none: it was blanked)."""
+
+    record: Record
+    batch: BatchAppended
+    events: tuple[Event, ...]
+
+
+def told(store: Store, after: int) -> Iterator[Told]:
+    """Yield the records beyond index ``after``, in order, up to the end of the log."""
+    batch = _NOBODY
+    is_known = False
+    for record, events in store.events(after):
+        if record.flags & FIRST or not is_known:
+            with store.reading() as view:
+                batch, is_known = _batch_of(view, record.index), True
+        yield Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended)))
+
+
+def sentences(one: Told) -> Iterator[str]:
+    """Yield a sentence for each event of a record; for its files, and for its references, one for all."""
+    subject = output.printable(one.record.subject)
+    if not one.events and not one.record.payload.strip(b"\x00"):
+        yield f"what stood here of {subject} was purged"
+    for kind, group in groupby(one.events, type):
+        events = list(group)
+        if len(events) > 1 and kind in {FileAdded, ReferenceAdded}:
+            noun = "file" if kind is FileAdded else "reference"
+            yield f"{output.count(len(events), noun)} of {subject}"
+        else:
+            yield from map(describe_event, events)
+
+
+def describe_event(event: Event) -> str:
+    """Return an event as a sentence, such as ``production of resnet50-model moved from v2 to v3``."""
+    match event:
+        case StoreCreated():
+            said = f"the store was created, in format {event.format_version}"
+        case BatchAppended():
+            said = f"{event.user}@{event.host} (process {event.pid}) appended a batch"
+        case RunStarted():
+            called = f", {event.name}" if event.name else ""
+            said = f"run {event.run} of project {event.project}{called} started"
+        case RunFinished():
+            said = f"run {event.run} ended as {event.status}"
+        case VersionCreated():
+            said = _created(event)
+        case FileAdded():
+            said = f"file {event.path}, {output.size(event.size_bytes)}"
+        case ReferenceAdded():
+            size = "" if event.size_bytes is None else f", {output.size(event.size_bytes)}"
+            said = f"reference {event.uri}{size}"
+        case MetadataChanged():
+            said = f"metadata of {names.spec(event.name, event.version)} is {_shortened(event.metadata)}"
+        case TagsChanged():
+            said = f"tags of {names.spec(event.name, event.version)} are {', '.join(event.tags) or 'none'}"
+        case DescriptionChanged():
+            said = f"description of {names.spec(event.name, event.version)} is {_shortened(event.description)}"
+        case AliasSet():
+            moved = "points" if event.previous is None else f"moved from v{event.previous}"
+            said = f"{event.alias} of {event.name} {moved} to v{event.version}{_because(event.reason)}"
+        case AliasRemoved():
+            said = f"{event.alias} of {event.name} was removed from v{event.previous}{_because(event.reason)}"
+        case VersionUsed():
+            said = f"run {event.run} used {names.spec(event.name, event.version)}, asked for as {event.requested}"
+        case VersionDeleted():
+            said = f"{names.spec(event.name, event.version)} was deleted{_because(event.reason)}"
+        case VersionRestored():
+            said = f"{names.spec(event.name, event.version)} was restored{_because(event.reason)}"
+        case VersionPurged():
+            blanked = output.count(len(event.blanked), "record")
+            said = f"{names.spec(event.name, event.version)} was purged, {blanked} blanked{_because(event.reason)}"
+        case BlobsReclaimed():
+            said = f"{output.count(event.count, 'blob')} of no version were removed, {output.size(event.size_bytes)}"
+        case RetentionSet():
+            said = f"retention of {event.selection} is {_shortened(event.rule)}"
+        case RecoveryTruncated():
+            said = (
+                f"a torn tail of {output.count(event.size_bytes, 'byte')} behind offset {event.offset} of "
+                f"{event.segment} was moved to quarantine, as {event.quarantine}"
+            )
+        case _:
+            assert_never(event)
+    return output.printable(said)
+
+
+def as_json(one: Told) -> Iterator[dict[str, Any]]:
+    """Yield for each event of a record what ``events --json`` says of it."""
+    about: dict[str, Any] = {
+        "index": one.record.index,
+        "time": output.utc_time(one.record.time_ns),
+        "user": one.batch.user,
+        "host": one.batch.host,
+        "pid": one.batch.pid,
+        "run": one.batch.run,
+        "key": one.batch.key,
+        "subject": one.record.subject,
+    }
+    for event in one.events:
+        yield {
+            **about,
+            "kind": event.__struct_config__.tag,
+            "sentence": describe_event(event),
+            "event": {name: _member(name, value) for name, value in msgspec.structs.asdict(event).items()},
+        }
+
+
+def _created(event: VersionCreated) -> str:
+    parts = [event.type, output.count(event.file_count, "file"), output.size(event.size_bytes)]
+    if event.reference_count:
+        parts.append(output.count(event.reference_count, "reference"))
+    by = f" by run {event.run}" if event.run else ""
+    return f"{names.spec(event.name, event.version)} was logged{by}: {', '.join(parts)}"
+
+
+def _batch_of(view: View, index: int) -> BatchAppended:
+    """Return who appended the batch that holds this record. It is said in one record of the batch, never in a page."""
+    while not view.record(index).flags & FIRST:
+        index -= 1
+    while True:
+        flags = view.record(index).flags
+        if not flags & PAGE:
+            for event in view.events(index):
+                if isinstance(event, BatchAppended):
+                    return event
+        if flags & COMMIT:
+            return _NOBODY
+        index += 1
+
+
+def _member(name: str, value: object) -> object:
+    if isinstance(value, bytes):
+        return str(Digest(value)) if len(value) == names.DIGEST_BYTES else value.hex()
+    if name in _JSON_FIELDS and isinstance(value, str):
+        return queries.json_object(value)
+    return value
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _TEXT_CHARACTERS else f"{text[:_TEXT_CHARACTERS]}…"
+
+
+def _because(reason: str | None) -> str:
+    return f" ({reason})" if reason else ""

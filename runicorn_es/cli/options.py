@@ -1,0 +1,74 @@
+"""What every verb understands, before its name and after it, and the arguments that several verbs share."""
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+import runicorn_es
+from runicorn_es.cli import completion
+from runicorn_es.cli.asked import note
+
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="The name of an artifact.", autocompletion=completion.artifact_names),
+]
+Spec = Annotated[
+    str,
+    typer.Argument(
+        metavar="SPEC",
+        help="A version: name (the latest), name:v3, name:alias, or name@ and the beginning of its digest.",
+        autocompletion=completion.specs,
+    ),
+]
+Type = Annotated[
+    str | None, typer.Option("--type", metavar="TYPE", help="model, dataset, config, code, custom, or another word.")
+]
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the log.")]
+
+
+class Verb(TyperCommand):
+    """A command that also takes the global options."""
+
+    def __init__(self, name: str | None, *, params: list[Any] | None = None, **attributes: Any) -> None:
+        super().__init__(name, params=[*(params or []), *_global_options()], **attributes)
+
+
+class Program(TyperGroup):
+    """All verbs, with the global options before them."""
+
+    def __init__(self, *, params: list[Any] | None = None, **attributes: Any) -> None:
+        version = TyperOption(
+            param_decls=["version", "--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_version,
+            help="Show the release and exit.",
+        )
+        super().__init__(params=[*(params or []), *_global_options(), version], **attributes)
+
+
+def _global_options() -> list[TyperOption]:
+    return [
+        TyperOption(
+            param_decls=["storage", "--storage", "--store"],
+            metavar="DIR",
+            expose_value=False,
+            callback=note,
+            help="The folder of the store; else $RUNICORN_DIR, else what the user's configuration says.",
+        ),
+        _flag("as_json", "--json", help="Answer in JSON."),
+        _flag("yes", "--yes", "-y", help="Answer yes to every question."),
+    ]
+
+
+def _flag(*names: str, help: str) -> TyperOption:  # noqa: A002 - as typer calls it
+    return TyperOption(param_decls=list(names), is_flag=True, expose_value=False, callback=note, help=help)
+
+
+def _show_version(context: typer.Context, _: Any, value: object) -> object:
+    if value and not context.resilient_parsing:
+        typer.echo(f"runicorn-es {runicorn_es.__version__}")
+        raise typer.Exit
+    return value

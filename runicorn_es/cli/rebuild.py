@@ -1,0 +1,46 @@
+"""``rebuild``: the tables anew from the log."""
+
+from collections import Counter
+
+import typer
+
+from runicorn_es.cli import late, opening, output
+from runicorn_es.cli.asked import asked
+
+# By the letter that keys begin with.
+_KINDS = {
+    b"a": "artifacts",
+    b"v": "versions",
+    b"l": "aliases",
+    b"r": "runs",
+    b"u": "inputs of runs",
+    b"w": "uses of versions",
+    b"o": "outputs of runs",
+    b"s": "sums",
+    b"p": "places of records",
+    b"m": "Merkle tree",
+    b"g": "pages",
+    b"k": "idempotency keys",
+    b"c": "cursor",
+}
+
+
+def rebuild(context: typer.Context) -> None:
+    """Fold the tables anew from the log.
+
+    Says whether they were as they should have been.
+    """
+    with opening.changing(asked(context)) as store:
+        differing = store.rebuild()
+        with store.reading() as view:
+            records, _ = late.queries.head(view)
+    kinds = Counter(_KINDS.get(key[:1], "others") for key in differing)
+    if asked(context).as_json:
+        output.document("runicorn.rebuild/1", records=records, differing=len(differing), kinds=dict(kinds))
+        return
+    folded = f"folded {output.count(records, 'record')}"
+    if not differing:
+        output.say(f"{folded}; the tables were equal")
+        return
+    which = ", ".join(f"{number:,} of {kind}" for kind, number in kinds.most_common())
+    output.say(f"{folded}; {output.count(len(differing), 'row')} differed and were put right: {which}")

@@ -1,0 +1,55 @@
+"""``stats``: how much there is, and what the pool saves."""
+
+import typer
+
+from runicorn_es.cli import late, opening, output
+from runicorn_es.cli.asked import asked
+
+
+def stats(context: typer.Context) -> None:
+    """Show how much there is, and what the pool saves."""
+    with opening.reading(asked(context)) as store:
+        found = store.stats()
+    if asked(context).as_json:
+        show_stats_as_json(found)
+        return
+    total = found.total
+    output.say(
+        f"{output.count(total.artifacts, 'artifact')}, {output.count(total.versions, 'version')}, "
+        f"{output.size(total.size_bytes)}"
+    )
+    if total.deleted_versions:
+        deleted = output.count(total.deleted_versions, "deleted version")
+        output.say(f"{deleted} that can be restored, {output.size(total.deleted_bytes)}")
+    saved = f"{output.size(found.saved_bytes)} ({found.saved_share:.1%})"
+    output.say(f"the pool takes {output.size(found.pool_bytes)}, which saves {saved}")
+    rows = [
+        (kind, f"{row.artifacts:,}", f"{row.versions:,}", output.size(row.size_bytes))
+        for kind, row in sorted(found.by_type.items())
+        if row.versions
+    ]
+    if rows:
+        head = ("TYPE", "ARTIFACTS", "VERSIONS", "SIZE")
+        output.say("", *output.table(head, rows, numbers=("ARTIFACTS", "VERSIONS", "SIZE")))
+
+
+def show_stats_as_json(found: "late.queries.Stats") -> None:
+    """Answer as ``stats --json`` does."""
+    output.document(
+        "runicorn.stats/1",
+        **_counts(found.total),
+        pool_bytes=found.pool_bytes,
+        saved_bytes=found.saved_bytes,
+        saved_share=round(found.saved_share, 6),
+        by_type={kind: _counts(row) for kind, row in sorted(found.by_type.items())},
+    )
+
+
+def _counts(row: "late.rows.CountRow") -> dict[str, object]:
+    return {
+        "artifacts": row.artifacts,
+        "versions": row.versions,
+        "size_bytes": row.size_bytes,
+        "deleted_versions": row.deleted_versions,
+        "deleted_bytes": row.deleted_bytes,
+    }

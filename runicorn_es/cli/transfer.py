@@ -1,0 +1,136 @@
+"""``add`` and ``get``: files from the shell into a version, and back."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from runicorn_es.cli import late, opening, output
+from runicorn_es.cli.asked import Asked, asked
+from runicorn_es.cli.failures import Refused
+from runicorn_es.cli.options import Name, Spec, Type
+from runicorn_es.cli.progress import shown
+from runicorn_es.errors import Unknown
+
+
+def add(
+    context: typer.Context,
+    name: Name,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Files, and folders with all that is in them.")
+    ],
+    *,
+    type: Type = None,
+    alias: Annotated[
+        list[str] | None, typer.Option("--alias", metavar="ALIAS", help="An alias to set on it; may be repeated.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="A tag; may be repeated.")] = None,
+    meta: Annotated[
+        list[str] | None,
+        typer.Option("--meta", metavar="KEY=VALUE", help="Metadata; VALUE is JSON, or else a text; may be repeated."),
+    ] = None,
+    description: Annotated[str | None, typer.Option("--description", metavar="TEXT", help="What it is.")] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option("--exclude", metavar="PATTERN", help="What to leave out of folders, such as *.log; repeatable."),
+    ] = None,
+    mode: Annotated[
+        Literal["copy", "link", "move"],
+        typer.Option("--mode", help="Store copies, or make the files themselves blobs: link keeps them, read-only."),
+    ] = "copy",
+    symlinks: Annotated[
+        Literal["error", "follow"], typer.Option("--symlinks", help="Refuse symbolic links, or store their targets.")
+    ] = "error",
+    key: Annotated[
+        str | None, typer.Option("--key", metavar="KEY", help="The same key twice makes one version, not two.")
+    ] = None,
+) -> None:
+    """Store files as the next version of an artifact.
+
+    Prints which version it is. Files keep their names, files in folders their paths below the folder.
+    """
+    kind = type or _type_of(asked(context), name)
+    artifact = late.artifact.Artifact(name, kind, description, _metadata(meta or [])).add_tags(*(tag or []))
+    for path in paths:
+        if path.is_dir():
+            artifact.add_dir(path, exclude_patterns=exclude or [], mode=mode, symlinks=symlinks)
+        else:
+            artifact.add_file(path, mode=mode, symlinks=symlinks)
+    # Only now: what cannot be added must not leave an empty store behind.
+    progressing = shown(f"adding {name}", lambda: _size_bytes(artifact))
+    with opening.adding(asked(context)) as store, progressing as progress:
+        version = store.log_artifact(artifact, aliases=alias or [], key=key, progress=progress)
+    if asked(context).as_json:
+        output.document(
+            "runicorn.add/1", name=version.name, version=version.version, spec=version.spec, digest=version.digest
+        )
+    else:
+        output.say(version.spec)
+
+
+def get(
+    context: typer.Context,
+    spec: Spec,
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="Where to; without it a folder in the store.")
+    ] = None,
+    *,
+    mode: Annotated[
+        Literal["link", "copy", "reflink"],
+        typer.Option("--mode", help="Read-only links that take no space, or files of one's own to change."),
+    ] = "link",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there with another content.")
+    ] = False,
+) -> None:
+    """Make the files of a version below a folder.
+
+    Prints where that is.
+    """
+    with opening.reading(asked(context)) as store:
+        if folder is None and store.is_read_only:
+            raise Refused(
+                f"the store at {store.layout.root} may not be written to, so it has no room for the files",
+                f"say where to: runicorn get {spec} DIR",
+            )
+        version = store.get(spec)
+        known = version.get_metadata()
+        with shown(f"getting {version.full_name}", lambda: known.size_bytes) as progress:
+            target = version.download(folder, mode=mode, overwrite=overwrite, progress=progress)
+    path = os.path.realpath(target)
+    if asked(context).as_json:
+        output.document(
+            "runicorn.get/1",
+            spec=version.full_name,
+            path=path.encode(errors="surrogateescape").decode(errors="replace"),
+            files=known.num_files,
+            size_bytes=known.size_bytes,
+        )
+    else:
+        output.say(path)
+
+
+def _type_of(asked: Asked, name: str) -> str:
+    try:
+        with opening.reading(asked) as store, store.reading() as view:
+            return late.queries.artifact(view, name).type
+    except Unknown:
+        raise Refused(f"{name!r} would be a new artifact; say of which --type", "--type model, for one") from None
+
+
+def _metadata(pairs: list[str]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise Refused(f"--meta {pair!r} is not of the form KEY=VALUE", "--meta val_acc=0.95, for one")
+        try:
+            metadata[key] = late.msgspec.json.decode(value)
+        except late.msgspec.DecodeError:
+            metadata[key] = value
+    return metadata
+
+
+def _size_bytes(artifact: "late.artifact.Artifact") -> int:
+    return sum(path.stat().st_size for path in artifact.staged_files.values())

@@ -1,0 +1,48 @@
+"""What all tests share: a home that is nobody's, and a store of their own."""
+
+import itertools
+import os
+
+from hypothesis import HealthCheck, settings
+import pytest
+
+import runicorn_es as rn
+from runicorn_es import run as runs
+
+# The same examples in every run; `--hypothesis-profile=hunt` looks for new ones.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.register_profile("hunt", settings.get_profile("suite"), derandomize=False, max_examples=2000)
+settings.load_profile("suite")
+
+
+_count = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _a_home_of_its_own(tmp_path_factory, monkeypatch):
+    # Not made: few tests write there, and those make it.
+    home = tmp_path_factory.getbasetemp() / "home" / str(next(_count))
+    for variable, folder in (("HOME", ""), ("XDG_DATA_HOME", "data"), ("XDG_CONFIG_HOME", "config")):
+        monkeypatch.setenv(variable, os.fspath(home / folder))
+    monkeypatch.delenv("RUNICORN_DIR", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_run_is_left_open():
+    yield
+    runs._current.set(None)
+    for run in list(runs._open_runs.values()):
+        runs._open_runs.pop(run.id)
+        run.store.close()
+
+
+@pytest.fixture
+def store(tmp_path):
+    with rn.open_store(tmp_path / "store") as opened:
+        yield opened
