@@ -24,6 +24,12 @@ settings.load_profile("suite")
 _count = itertools.count()
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--all-faults", action="store_true", help="inject every kind of fault at every call, not a choice of them"
+    )
+
+
 @pytest.fixture(autouse=True)
 def _a_home_of_its_own(tmp_path_factory, monkeypatch):
     # Not made: few tests write there, and those make it.

@@ -205,7 +205,7 @@ def test_a_lock_dies_with_the_process_that_holds_it(tmp_path, elsewhere):
 def test_a_forked_child_does_not_keep_its_parents_lock(tmp_path, elsewhere):
     elsewhere(FORK_WHILE_HOLDING, tmp_path / "lock", "released")
 
-    take(tmp_path / "lock")
+    take(tmp_path / "lock", wait_s=30)
 
 
 def test_threads_of_one_process_exclude_each_other(tmp_path):

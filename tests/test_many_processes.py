@@ -117,8 +117,7 @@ def test_writers_that_are_killed_leave_a_store_that_goes_on(start, tmp_path):
         for writer in writers:
             writer.stdin.write("begin\n")
             writer.stdin.flush()
-        for _ in range(3 + round_):
-            acknowledged.append(writers[0].stdout.readline())
+        acknowledged += [writers[0].stdout.readline() for _ in range(3 + round_)]
         for writer in writers:
             writer.kill()
         for writer in writers:

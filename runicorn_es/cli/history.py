@@ -31,7 +31,7 @@ from runicorn_es.events import (
     VersionUsed,
 )
 from runicorn_es.log import Record
-from runicorn_es.log.record import COMMIT, FIRST, PAGE
+from runicorn_es.log.record import COMMIT, FIRST, PAGE, is_blank
 from runicorn_es.names import Digest
 from runicorn_es.queries import View
 from runicorn_es.store import Store
@@ -63,8 +63,8 @@ def told(store: Store, after: int) -> Iterator[Told]:
 def sentences(one: Told) -> Iterator[str]:
     """Yield a sentence for each event of a record; for its files, and for its references, one for all."""
     subject = output.printable(one.record.subject)
-    if not one.events and not one.record.payload.strip(b"\x00"):
-        yield f"what stood here of {subject} was purged"
+    if is_blank(one.record):
+        yield f"what stood here of {subject} was blanked"
     for kind, group in groupby(one.events, type):
         events = list(group)
         if len(events) > 1 and kind in {FileAdded, ReferenceAdded}:

@@ -102,7 +102,7 @@ def test_who_wrote_a_record_is_known_also_in_the_middle_of_a_batch(cli, store):
         assert (line["index"], line["pid"], line["key"]) == (record, os.getpid(), "job-1")
 
 
-def test_a_blanked_record_is_said_to_be_purged(cli, store):
+def test_a_blanked_record_is_said_to_be_so(cli, store):
     version(store, b"secret")
     segment = store.layout.segment(0)
     with store.reading() as view:
@@ -112,7 +112,7 @@ def test_a_blanked_record_is_said_to_be_purged(cli, store):
     content[begin : begin + len(record.payload)] = blank_payload(len(record.payload))
     segment.write_bytes(content)
 
-    assert cli("events", "--after", "0").lines()[0].endswith("what stood here of m:v1 was purged")
+    assert cli("events", "--after", "0").lines()[0].endswith("what stood here of m:v1 was blanked")
     assert [json.loads(line)["index"] for line in cli("events", "--after", "0", "--json").lines()] == [2]
 
 

@@ -47,7 +47,8 @@ def test_a_lineage_is_drawn_with_what_the_alphabet_has(root, tmp_path, monkeypat
     assert shown[1:3] == ["made from", f"`-- {run.id} (n, finished)"]
 
 
-def test_a_failure_is_told_also_to_whom_the_output_is_closed(root):
+def test_a_failure_is_told_also_to_whom_the_output_is_closed(root, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     command = [Path(sys.executable).with_name("runicorn"), "doctor"]
     rn.open_store(root).close()
     (root / "checkpoint").unlink()

@@ -1,0 +1,90 @@
+"""A small durable append, an alias that moves: alone, from 8 processes, from 16 threads. Argument: how often (200)."""
+
+from concurrent.futures import ThreadPoolExecutor
+import os
+from pathlib import Path
+import subprocess
+import sys
+import time
+
+from measure import medians, number_argument, report, report_figure, workplace
+
+import runicorn_es as rn
+
+MOVE = """
+import sys, runicorn_es as rn
+store = rn.open_store(sys.argv[1])
+store.alias("m:v1", "warm-" + sys.argv[2])
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(int(sys.argv[3])):
+    store.alias(f"m:v{1 + number % 2}", "a-" + sys.argv[2])
+"""
+
+
+def main() -> None:
+    """Measure and print the rows of the table."""
+    count = number_argument(200)
+    with workplace() as folder, rn.open_store(folder / "store") as store:
+        (folder / "f").write_bytes(b"x")
+        for _ in range(2):
+            store.log_artifact(rn.Artifact("m", "model").add_file(folder / "f"))
+        store.alias("m:v1", "production")
+        segment = store.layout.segment(0)
+        before = segment.stat().st_size
+        store.alias("m:v2", "production")
+        size_bytes = segment.stat().st_size - before
+        raw = os.open(folder / "raw", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+        def write_raw(_: int) -> None:
+            os.write(raw, b"x" * size_bytes)
+            os.fdatasync(raw)
+
+        def move(number: int) -> None:
+            store.alias(f"m:v{1 + number % 2}", "production")
+
+        found = medians({"raw": write_raw, "ours": move}, rounds=count)
+        report(f"move an alias ({size_bytes} bytes of log)", found["ours"], "write + fdatasync", found["raw"], 1.5)
+        alone_per_s = 1 / found["ours"]
+        per_s = _processes(folder / "store", 8, count)
+        report_figure(
+            "8 processes at once", f"{per_s / alone_per_s:.2f} times one", "≥ 2 times", is_met=per_s >= 2 * alone_per_s
+        )
+        per_s = _threads(store, 16, count)
+        report_figure(
+            "16 threads at once", f"{per_s / alone_per_s:.2f} times one", "≥ 2 times", is_met=per_s >= 2 * alone_per_s
+        )
+
+
+def _processes(root: Path, processes: int, count: int) -> float:
+    """Return how many aliases a second several processes move together."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", MOVE, root, str(number), str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for number in range(processes)
+    ]
+    for process in started:
+        assert process.stdout is not None
+        process.stdout.readline()
+    begin = time.perf_counter()
+    for process in started:
+        process.communicate(b"go\n")
+    return processes * count / (time.perf_counter() - begin)
+
+
+def _threads(store: rn.Store, threads: int, count: int) -> float:
+    """Return how many aliases a second several threads move together."""
+
+    def move(thread: int) -> None:
+        for number in range(count):
+            store.alias(f"m:v{1 + number % 2}", f"t-{thread}")
+
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(move, range(threads)))
+    return threads * count / (time.perf_counter() - begin)
+
+
+if __name__ == "__main__":
+    main()
