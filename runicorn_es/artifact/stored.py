@@ -201,7 +201,7 @@ class ArtifactVersion:
         """
         if mode not in ("link", "copy", "reflink"):
             raise ValueError(f"mode must be 'link', 'copy' or 'reflink', not {mode!r}")
-        target = self._layout.download(self.name, self.version) if target_dir is None else Path(target_dir)
+        target = self._layout.download(self.name, self.version) if target_dir is None else Path(target_dir).expanduser()
         wanted = (Wanted(file.path, file.digest, file.size_bytes, file.executable) for file in self._files(""))
         try:
             materialize(self._pool, wanted, target, mode=mode, overwrite=overwrite, progress=progress or _silently)

@@ -123,7 +123,7 @@ class Log:
             kept = self._layout.log_quarantine / f"{path.stem}-{position.offset}-{now_ns}.bin"
             durable.write_file(kept, content)
             os.ftruncate(descriptor, position.offset)
-            os.fsync(descriptor)
+            durable.sync(descriptor)
         return Cut(path.name, position.offset, tail, kept.name)
 
     def leaves(self, size: int) -> list[bytes]:

@@ -96,8 +96,9 @@ def test_after_a_record_only_later_ones_are_shown_with_who_wrote_them(cli, store
 
 
 def test_who_wrote_a_record_is_known_also_in_the_middle_of_a_batch(cli, store):
-    version(store, b"one", key="job-1")
-    for record in (1, 2):
+    artifact = rn.Artifact("m", "model", metadata={"n": 1}).add_file(file(store.layout.root.parent / "f"))
+    store.log_artifact(artifact, key="job-1")
+    for record in (1, 2, 3):
         [line, *_] = [json.loads(line) for line in cli("events", "--json", "--after", str(record - 1)).lines()]
         assert (line["index"], line["pid"], line["key"]) == (record, os.getpid(), "job-1")
 
