@@ -129,14 +129,17 @@ def test_a_private_file_is_its_owners_alone(tmp_path):
     assert mode_of(tmp_path / "keys") == 0o700
 
 
-def test_other_files_honour_the_umask(tmp_path):
-    before = os.umask(0o027)
+@pytest.mark.parametrize(("umask", "mode"), [(0o027, 0o640), (0o000, 0o666), (0o077, 0o600)])
+def test_other_files_honour_the_umask(tmp_path, umask, mode):
+    before = os.umask(umask)
     try:
         durable.write_file(tmp_path / "file", b"")
+        durable.overwrite_file(tmp_path / "other", b"")
+        take(tmp_path / "lock")
     finally:
         os.umask(before)
 
-    assert mode_of(tmp_path / "file") == 0o640
+    assert [mode_of(tmp_path / name) for name in ("file", "other", "lock")] == [mode] * 3
 
 
 def test_a_folder_is_made_with_its_parents_and_may_be_there(tmp_path):
@@ -289,6 +292,15 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, number):
     assert raised.value.errno == number
 
 
+def test_another_failure_to_lock_passes_through(tmp_path, monkeypatch):
+    def fail(descriptor, kind):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        take(tmp_path / "lock")
+
+
 # Leases.
 
 
@@ -305,6 +317,25 @@ def test_an_exclusive_lease_is_alone(tmp_path):
             lease(tmp_path)
         with pytest.raises(Busy):
             lease(tmp_path, exclusive=True)
+
+
+def test_who_waits_gets_the_lease_when_it_is_released(tmp_path):
+    is_leased, order = Event(), []
+
+    def second():
+        is_leased.wait()
+        with durable.leased(tmp_path, exclusive=True, wait_s=30):
+            order.append("second")
+
+    thread = Thread(target=second)
+    thread.start()
+    with durable.leased(tmp_path):
+        is_leased.set()
+        thread.join(0.02)
+        order.append("first")
+    thread.join()
+
+    assert order == ["first", "second"]
 
 
 def test_a_lease_dies_with_the_process_that_holds_it(tmp_path, elsewhere):

@@ -12,6 +12,29 @@ ROOT = Path("/nowhere/store")
 LAYOUT = Layout(ROOT)
 
 
+def test_all_paths_are_those_of_the_format():
+    found = {name: str(path.relative_to(ROOT)) for name, path in vars(LAYOUT).items() if isinstance(path, Path)}
+
+    assert found == {
+        "root": ".",
+        "identity": "store.json",
+        "lock": "lock",
+        "log": "log",
+        "log_quarantine": "log/quarantine",
+        "checkpoint": "checkpoint",
+        "pool": "pool",
+        "incoming": "pool/incoming",
+        "pool_quarantine": "pool/quarantine",
+        "projections": "projections",
+        "boot": "projections/boot",
+        "tables": "projections/tables",
+        "keys": "keys",
+        "downloads": "downloads",
+    }
+    assert LAYOUT.segment(7) == ROOT / "log" / "00000000000000000007.seg"
+    assert LAYOUT.blob(b"\xab" * 32) == f"{ROOT}/pool/ab/{'ab' * 32}"
+
+
 @given(some.integers(0, 2**63), some.integers(0, 2**63))
 def test_segments_are_named_by_their_first_index_and_sort_by_it(one, other):
     assert first_index_of(LAYOUT.segment(one).name) == one
@@ -67,8 +90,11 @@ def test_long_names_that_differ_only_at_their_end_have_different_folders():
     assert LAYOUT.download(one, 1) != LAYOUT.download(LAYOUT.download(one, 1).parent.name, 1)
 
 
-def test_two_things_never_have_one_path():
-    paths = [value for value in vars(LAYOUT).values() if isinstance(value, Path)]
+@pytest.mark.parametrize("length", [1, 199, 200])
+def test_a_name_that_fits_is_the_folder_itself(length):
+    assert LAYOUT.download("x" * length, 1).parent.name == "x" * length
 
-    assert len(set(paths)) == len(paths)
-    assert all(path == ROOT or ROOT in path.parents for path in paths)
+
+def test_a_cut_name_is_longer_than_any_that_is_not_cut():
+    for length in range(201, 512):
+        assert len(LAYOUT.download("x" * length, 1).parent.name) > 200

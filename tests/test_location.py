@@ -1,6 +1,7 @@
 """Where the store lies when the caller does not say."""
 
 from pathlib import Path
+import sys
 
 import pytest
 
@@ -47,6 +48,14 @@ def test_an_empty_variable_says_nothing(environment, tmp_path):
 def test_without_xdg_variables_it_is_below_the_home():
     assert storage_root(None, {}) == Path.home() / ".local" / "share" / "runicorn-es"
     assert config_file({}) == Path.home() / ".config" / "runicorn-es" / "config.toml"
+
+
+def test_on_a_mac_it_is_where_applications_keep_their_data(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    support = Path.home() / "Library" / "Application Support" / "runicorn-es"
+
+    assert storage_root(None, {}) == support
+    assert config_file({}) == support / "config.toml"
 
 
 def test_a_tilde_is_the_home_wherever_it_stands(environment):

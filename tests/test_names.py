@@ -160,7 +160,9 @@ def test_a_path_part_has_at_most_255_bytes_and_a_path_4096():
         names.parse_path("é" * 128)
     with pytest.raises(Rejected, match="4096 bytes"):
         names.parse_path("/".join(["x" * 255] * 17))
-    assert len(names.parse_path("/".join(["x" * 255] * 16))) == 4095
+    longest = "/".join(["x" * 255] * 15 + ["x" * 127, "x" * 128])
+    assert names.parse_path(longest) == longest
+    assert len(longest) == 4096
 
 
 def test_a_path_is_the_same_however_its_accents_are_encoded():
@@ -242,6 +244,11 @@ def test_the_beginning_of_a_digest_is_how_it_is_found(raw, digits):
 def test_parsing_a_reference_answers_or_rejects(text):
     if is_accepted(parse_reference, text):
         assert parse_reference(text).text == text
+
+
+def test_digests_and_references_can_be_keys():
+    assert {Digest(bytes(32)), Digest(bytes(32))} == {Digest(bytes(32))}
+    assert {parse_reference("m:v1"), parse_reference("m:v1")} == {parse_reference("m:v1")}
 
 
 def test_a_digest_is_spelled_with_its_kind():

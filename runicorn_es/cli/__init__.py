@@ -24,6 +24,7 @@ from runicorn_es.cli import (
     runs,
     stats,
     transfer,
+    trust,
     versions,
 )
 from runicorn_es.cli.options import Program, Verb
@@ -44,6 +45,11 @@ _VERBS: dict[str, Callable[..., None]] = {
     "restore": versions.restore,
     "runs": runs.runs,
     "events": events.events,
+    "audit": trust.audit,
+    "checkpoint": trust.checkpoint,
+    "prove": trust.prove,
+    "verify": trust.verify,
+    "repair": trust.repair,
     "rebuild": rebuild.rebuild,
     "doctor": doctor.doctor,
     "artifacts": guide.guide,

@@ -11,13 +11,30 @@ if TYPE_CHECKING:
     import msgspec
     from rich import console, progress
 
-    from runicorn_es import artifact, events, founding, layout, location, names, queries, store
+    from runicorn_es import (
+        artifact,
+        audit,
+        events,
+        founding,
+        layout,
+        location,
+        names,
+        pool,
+        projections,
+        proofs,
+        queries,
+        repair,
+        store,
+    )
     from runicorn_es.artifact import stored
     from runicorn_es.cli import checkup, history
+    from runicorn_es.log import checkpoint
     from runicorn_es.projections import rows
 
 __all__ = [
     "artifact",
+    "audit",
+    "checkpoint",
     "checkup",
     "console",
     "events",
@@ -27,8 +44,12 @@ __all__ = [
     "location",
     "msgspec",
     "names",
+    "pool",
     "progress",
+    "projections",
+    "proofs",
     "queries",
+    "repair",
     "rows",
     "store",
     "stored",
@@ -36,6 +57,8 @@ __all__ = [
 
 _MODULES = {
     "artifact": "runicorn_es.artifact",
+    "audit": "runicorn_es.audit",
+    "checkpoint": "runicorn_es.log.checkpoint",
     "checkup": "runicorn_es.cli.checkup",
     "console": "rich.console",
     "events": "runicorn_es.events",
@@ -45,8 +68,12 @@ _MODULES = {
     "location": "runicorn_es.location",
     "msgspec": "msgspec",
     "names": "runicorn_es.names",
+    "pool": "runicorn_es.pool",
     "progress": "rich.progress",
+    "projections": "runicorn_es.projections",
+    "proofs": "runicorn_es.proofs",
     "queries": "runicorn_es.queries",
+    "repair": "runicorn_es.repair",
     "rows": "runicorn_es.projections.rows",
     "store": "runicorn_es.store",
     "stored": "runicorn_es.artifact.stored",

@@ -7,23 +7,6 @@ import typer
 from runicorn_es.cli import late, opening, output
 from runicorn_es.cli.asked import asked
 
-# By the letter that keys begin with.
-_KINDS = {
-    b"a": "artifacts",
-    b"v": "versions",
-    b"l": "aliases",
-    b"r": "runs",
-    b"u": "inputs of runs",
-    b"w": "uses of versions",
-    b"o": "outputs of runs",
-    b"s": "sums",
-    b"p": "places of records",
-    b"m": "Merkle tree",
-    b"g": "pages",
-    b"k": "idempotency keys",
-    b"c": "cursor",
-}
-
 
 def rebuild(context: typer.Context) -> None:
     """Fold the tables anew from the log.
@@ -34,7 +17,7 @@ def rebuild(context: typer.Context) -> None:
         differing = store.rebuild()
         with store.reading() as view:
             records, _ = late.queries.head(view)
-    kinds = Counter(_KINDS.get(key[:1], "others") for key in differing)
+    kinds = Counter(late.projections.kind_of(key) for key in differing)
     if asked(context).as_json:
         output.document("runicorn.rebuild/1", records=records, differing=len(differing), kinds=dict(kinds))
         return

@@ -38,7 +38,7 @@ _KINDS = {
     b"o": "outputs of runs",
     b"p": "places of records",
     b"r": "runs",
-    b"s": "counts",
+    b"s": "sums",
     b"u": "inputs of runs",
     b"v": "versions",
     b"w": "uses of versions",

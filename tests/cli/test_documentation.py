@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 import re
+import shutil
 
 import pytest
 import typer
@@ -79,10 +80,19 @@ def full(root, tmp_path):
         "runs",
         "rebuild",
         "doctor",
+        "audit",
+        "checkpoint",
+        "prove m:v1",
+        "prove --since kept",
+        "verify bundle",
+        "repair --from copy",
     ],
 )
-def test_an_answer_in_json_has_the_documented_shape(cli, full, tmp_path, monkeypatch, line):
+def test_an_answer_in_json_has_the_documented_shape(cli, full, root, tmp_path, monkeypatch, line):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "kept").write_text(cli("checkpoint").out)
+    (tmp_path / "bundle").write_text(cli("prove", "m:v1").out)
+    shutil.copytree(root, tmp_path / "copy")
 
     answer = cli(*line.split(), "--json")
 
@@ -104,6 +114,7 @@ def test_an_error_in_json_has_the_documented_shape(cli, full):
 def test_every_documented_shape_is_one_that_is_checked():
     verbs = {"list", "versions", "show", "files", "add", "get", "alias", "unalias", "lineage", "stats", "delete"}
     others = {"restore", "runs", "rebuild", "doctor", "event", "error"}
+    others |= {"audit", "checkpoint", "inclusion", "consistency", "verified", "repair"}
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
 

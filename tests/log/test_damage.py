@@ -10,7 +10,7 @@ import pytest
 
 from runicorn_es import settings
 from runicorn_es.errors import Damaged
-from runicorn_es.log import START, Log, record
+from runicorn_es.log import START, Entry, Log, record
 from runicorn_es.log.record import Header
 
 from .conftest import STORE_ID
@@ -210,6 +210,63 @@ def test_a_claimed_length_beyond_the_limit_is_not_allocated(whole):
         whole.batches()
     with pytest.raises(Damaged):
         whole.log.read(0, at)
+
+
+# Payloads that are gone.
+
+
+def overwrite_payload(journal, found: record.Record, payload: bytes) -> None:
+    at = found.offset + found.size_bytes - len(found.payload)
+    content = bytearray(journal.path.read_bytes())
+    content[at : at + len(payload)] = payload
+    journal.path.write_bytes(content)
+
+
+@pytest.fixture
+def two_batches(journal):
+    """A batch whose second record may be blanked, and another batch."""
+    entries = [Entry("m:v1", b"a payload that is kept"), Entry("m:v1", b"a payload that may go", record.BLANKABLE)]
+    records, journal.end = journal.log.append(entries, journal.end, 1)
+    journal.append(b"another")
+    journal.path, journal.records = journal.layout.segment(0), records
+    return journal
+
+
+def test_a_payload_that_was_blanked_and_may_be_is_read_as_it_is(two_batches):
+    kept, gone = two_batches.records
+    blank = record.blank_payload(len(gone.payload))
+    overwrite_payload(two_batches, gone, blank)
+
+    assert two_batches.batches() == [[kept.payload, blank], [b"another"]]
+    assert two_batches.log.read(gone.segment, gone.offset).payload == blank
+
+
+@pytest.mark.parametrize("fill", [bytes, record.blank_payload], ids=["zeros", "blank"])
+def test_a_payload_that_may_not_be_blanked_and_is_gone_is_damage(two_batches, fill):
+    kept, _ = two_batches.records
+    overwrite_payload(two_batches, kept, fill(len(kept.payload)))
+
+    with pytest.raises(Damaged, match="record 0"):
+        two_batches.batches()
+    with pytest.raises(Damaged):
+        two_batches.log.read(kept.segment, kept.offset)
+
+
+def test_a_payload_of_zeros_is_damage_also_where_it_may_be_blanked(two_batches):
+    _, gone = two_batches.records
+    overwrite_payload(two_batches, gone, bytes(len(gone.payload)))
+
+    with pytest.raises(Damaged, match="record 0"):
+        two_batches.batches()
+    with pytest.raises(Damaged):
+        two_batches.log.read(gone.segment, gone.offset)
+
+
+def test_a_batch_whose_payload_did_not_reach_the_disk_is_torn_and_not_blank(two_batches):
+    batch, _ = two_batches.log.append([Entry("m:v2", b"a payload", record.BLANKABLE)], two_batches.end, 1)
+    overwrite_payload(two_batches, batch[0], bytes(9))
+
+    assert len(two_batches.batches()) == 2
 
 
 # One record by its place.

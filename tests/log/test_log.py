@@ -13,7 +13,7 @@ import pytest
 from runicorn_es import settings
 from runicorn_es.errors import Damaged, TooNew
 from runicorn_es.layout import Layout
-from runicorn_es.log import START, Entry, Log, record
+from runicorn_es.log import START, Entry, Log, Position, record
 
 from .conftest import STORE_ID, Journal
 
@@ -234,6 +234,36 @@ def test_a_record_with_a_flag_of_a_later_release_is_too_new(journal):
 
     with pytest.raises(TooNew, match=r"record 1 .*upgrade"):
         journal.batches()
+
+
+def test_a_segment_of_exactly_the_limit_is_full(journal, monkeypatch):
+    journal.append(b"one")
+    monkeypatch.setattr(settings, "SEGMENT_BYTES", journal.end.offset + 1)
+    journal.append(b"two")
+    assert len(journal.segments()) == 1
+
+    monkeypatch.setattr(settings, "SEGMENT_BYTES", journal.end.offset)
+    journal.append(b"three")
+    assert len(journal.segments()) == 2
+
+
+def test_the_tip_is_the_end_or_the_segment_that_was_begun_there(journal, monkeypatch):
+    monkeypatch.setattr(settings, "SEGMENT_BYTES", 0)
+    journal.append(b"one")
+    end = journal.end
+    assert journal.log.tip(end) == end
+
+    journal.append(b"two")
+    assert journal.log.tip(end) == Position(1, 1, START.offset, end.leaf)
+    assert journal.log.tip(START) == START
+
+
+def test_leaves_are_those_of_the_first_records(journal):
+    journal.append(b"one", b"two")
+    journal.append(b"three")
+    leaves = [found.leaf for batch, _ in journal.log.batches() for found in batch]
+
+    assert [journal.log.leaves(size) for size in (0, 1, 2, 3, 4)] == [[], leaves[:1], leaves[:2], leaves, leaves]
 
 
 # Durability.

@@ -113,3 +113,38 @@ def test_wherever_a_record_begins_is_a_place_like_one(header, before, payload):
     encoded, _ = record.encode(header, payload)
 
     assert len(before) in record.places_like_a_record(before + encoded, 0)
+
+
+@given(headers, some.binary(max_size=40))
+def test_the_header_of_a_record_is_encoded_as_it_stands_in_the_log(header, payload):
+    encoded, _ = record.encode(header, payload)
+
+    assert record.encode_header(decoded(encoded)) == encoded[12 : len(encoded) - len(payload)]
+
+
+# Blank payloads.
+
+
+def blanked(flags: int, payload: bytes) -> record.Record:
+    commitment = hashlib.sha256(b"what it was").digest()
+    encoded, _ = record.encode(msgspec.structs.replace(HEADER, flags=flags, commitment=commitment), payload)
+    return decoded(encoded)
+
+
+@pytest.mark.parametrize("size", [17, 40, 1000])
+def test_a_payload_that_may_be_blanked_and_was_is_blank(size):
+    found = blanked(record.BLANKABLE, record.blank_payload(size))
+
+    assert len(found.payload) == size
+    assert record.is_blank(found)
+    assert not record.is_sound(found)
+
+
+@pytest.mark.parametrize("size", [17, 40, 1000])
+def test_nothing_else_is_blank(size):
+    blank = record.blank_payload(size)
+
+    assert not record.is_blank(blanked(0, blank))
+    assert not record.is_blank(blanked(record.PAGE, blank))
+    for payload in (bytes(size), b"\xff" * size, blank[:-1] + b"?", b"?" + blank[1:]):
+        assert not record.is_blank(blanked(record.BLANKABLE, payload))
