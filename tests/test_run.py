@@ -1,8 +1,10 @@
 """A program that makes and uses artifacts."""
 
 from concurrent.futures import ThreadPoolExecutor
+import gc
 import getpass
 import os
+from pathlib import Path
 import re
 import shutil
 import socket
@@ -274,6 +276,30 @@ def test_a_forked_child_does_not_finish_its_parents_run(storage):
 
     with rn.open_store(storage) as store:
         assert [row.status for row in store.runs()] == ["running"]
+
+
+def test_a_version_that_a_run_used_answers_also_after_its_end(storage, model):
+    with rn.init("p", storage=storage) as run:
+        run.log_artifact(model)
+        used = run.use_artifact("m")
+
+    assert used.used_by() == [run.id]
+    assert (used.download() / "model.pth").read_bytes() == b"weights"
+
+
+def test_runs_that_are_over_and_forgotten_keep_nothing_open(tmp_path):
+    def work(number: int) -> None:
+        with rn.init("p", storage=tmp_path / str(number)):
+            pass
+
+    work(0)
+    gc.collect()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(1, 6):
+        work(number)
+    gc.collect()
+
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 # Logging.

@@ -94,7 +94,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
         (["alias", "resnet50-model", ":", "v1", "--rea"], ["--reason"]),
     ],
 )
-def test_bash_which_cuts_words_at_colons_is_answered_all_the_same(  # noqa: PLR0917
+def test_bash_which_cuts_words_at_colons_is_answered_all_the_same(
     program, root, tmp_path, three_versions, words, replies
 ):
     script = tmp_path / "completion.sh"
