@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import Self
+import weakref
 
 from runicorn_es import codec, decisions, durable, founding, merkle, projections, queries, settings, tables
 from runicorn_es.ambient import SYSTEM, Ambient
@@ -54,8 +55,10 @@ class Ledger:
         self._lock_wait_s = lock_wait_s
         self.identity = founding.require(self.layout) if read_only else founding.found(self.layout, ambient)
         self._log = Log(self.layout, self.identity.raw_id)
-        self.pool = Pool(self.layout)
+        self.pool = Pool(self.layout, read_only=read_only)
         self._signer: Signer | None = None
+        # The checkpoint that this object wrote last.
+        self._signed: str | None = None
         self._failure: BaseException | None = None
         self._is_closed = False
         self._begin_in_this_process()
@@ -184,7 +187,7 @@ class Ledger:
             return MemoryTables()
         identity = projections.identity(self.identity.store_id)
         try:
-            return tables.open_tables(self.layout.tables, self.layout.boot, identity)
+            opened = tables.open_tables(self.layout.tables, self.layout.boot, identity)
         except TablesFailed:
             return MemoryTables()
         except OSError as error:
@@ -192,6 +195,9 @@ class Ledger:
             if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
                 raise
             return MemoryTables()
+        # Who forgets a store, as most do with that of a finished run, closes it.
+        weakref.finalize(self, opened.close).atexit = False
+        return opened
 
     def _catch_up_or_begin_anew(self) -> None:
         with suppress(TablesFailed, Contradiction):
@@ -248,9 +254,15 @@ class Ledger:
                 # While we waited, another thread may have failed.
                 self._require_writable()
                 with self._poisoned_by(OSError):
-                    yield self._recover(self._catch_up())
+                    yield self._recover(self._end_of_log())
         finally:
             self._thread_lock.release()
+
+    def _end_of_log(self) -> Position:
+        """Return where the log ends, with the tables caught up. The lock must be held."""
+        position = self._position
+        # Where nothing follows is the end, however old the position is; and the tables were folded up to it.
+        return self._catch_up() if self._log.has_more(position) else position
 
     @contextmanager
     def _poisoned_by(self, kind: type[OSError]) -> Iterator[None]:
@@ -303,19 +315,24 @@ class Ledger:
             entries.append(Entry(draft.subject, payload, flags))
         records, behind = self._log.append(entries, position, self._time_ns(position))
         try:
-            with self._tables.writing() as out:
-                # A reader may have been quicker to fold what we appended.
-                if (projections.cursor(out) or START).index == position.index:
-                    projections.fold(records, behind, out)
+            size, root = self._fold(records, position, behind)
         except TablesFailed:
             # The batch is durable. The old tables may be in use by other threads, and are left open.
             self._tables = MemoryTables()
             self._fold_into(self._tables)
+            size, root = self._fold(records, position, behind)
         self._position = behind
-        with self._tables.reading() as rows:
-            size, root = queries.head(View(rows, self._log))
-        durable.overwrite_file(self.layout.checkpoint, self._sign().sign(Head(size, root)).encode())
+        self._signed = self._sign().sign(Head(size, root))
+        durable.overwrite_file(self.layout.checkpoint, self._signed.encode())
         return behind
+
+    def _fold(self, records: Sequence[Record], position: Position, behind: Position) -> tuple[int, bytes]:
+        """Fold the batch that was just appended; returns the size and the root of the log then."""
+        with self._tables.writing() as out:
+            # A reader may have been quicker to fold what we appended.
+            if (projections.cursor(out) or START).index == position.index:
+                projections.fold(records, behind, out)
+            return queries.head(View(out, self._log))
 
     def _with_actor(self, drafts: Sequence[Draft], run: str | None, key: str | None) -> list[Draft]:
         """Say who appends the batch, in its first record that holds neither files nor references."""
@@ -330,6 +347,9 @@ class Ledger:
 
     def _require_continued(self) -> None:
         """Raise Damaged unless the log continues what was signed last: two histories are never signed with one key."""
+        if self._signed is not None and self.layout.checkpoint.read_text() == self._signed:
+            # We signed it ourselves, and nobody has appended since.
+            return
         claimed = claimed_head(self.layout.checkpoint, self.identity.origin)
         if claimed is None:
             return

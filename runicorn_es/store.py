@@ -16,7 +16,7 @@ from runicorn_es.ledger import Ledger
 from runicorn_es.location import storage_root
 from runicorn_es.log import Record
 from runicorn_es.names import parse_reference
-from runicorn_es.pool.ingest import Progress, taking_in
+from runicorn_es.pool.ingest import Progress, Source, taking_in
 from runicorn_es.pool.stat_cache import TableStatCache
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
 from runicorn_es.queries import Direction, Lineage, Stats
@@ -49,7 +49,7 @@ class Store(Ledger):
         if key is not None and (events := self.repeated(key)) is not None:
             return _number_of(_the_version(events, artifact.name), artifact)
         parsed = tuple(dict.fromkeys(names.parse_alias(alias) for alias in aliases if alias != names.LATEST))
-        sources = artifact.staged_sources()
+        sources = _outside(self.layout.root, artifact.staged_sources())
         if not sources and not artifact.staged_references:
             decisions.refuse_empty(artifact.name)
         require_tree([path for path, _ in sources])
@@ -189,6 +189,20 @@ def open_store(path: str | os.PathLike[str] | None = None, read_only: bool = Fal
     Example: ``with open_store("artifacts") as store: store.artifacts()``
     """
     return Store(storage_root(path), read_only=read_only)
+
+
+def _outside(root: Path, staged: list[tuple[str, Source]]) -> list[tuple[str, Source]]:
+    """Return what does not lie in the store itself, as when ``add_dir(".")`` meets a store in the working folder.
+
+    What was added from a folder in the store, such as that of a download, was meant.
+    """
+    inside = f"{os.path.realpath(root)}/"
+    tops = {source.folder: f"{os.path.realpath(source.folder)}/" for _, source in staged}
+    return [
+        (path, source)
+        for path, source in staged
+        if tops[source.folder].startswith(inside) or not f"{tops[source.folder]}{source.path}".startswith(inside)
+    ]
 
 
 def _the_version(events: Sequence[Event], name: str) -> VersionCreated:

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 import hashlib
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from runicorn_es import Artifact, Store, VersionNumber, codec, merkle, projections
 from runicorn_es.events import Draft, Event
 from runicorn_es.log import Position, Record
-from runicorn_es.log.record import COMMIT, COMPRESSED, FIRST, NO_LEAF, PAGE
+from runicorn_es.log.record import BLANKABLE, COMMIT, COMPRESSED, FIRST, NO_LEAF, PAGE, blank_payload
 from runicorn_es.pool import stat_cache
 from runicorn_es.queries import View
 from runicorn_es.tables import MemoryTables, Writer
@@ -56,7 +58,7 @@ class MemoryLog:
         batch = []
         for number, draft in enumerate(drafts):
             payload, is_compressed = codec.encode(draft.events, bytes(codec.SALT_BYTES))
-            flags = COMPRESSED * is_compressed | PAGE * draft.is_page
+            flags = COMPRESSED * is_compressed | PAGE * draft.is_page | BLANKABLE * draft.is_blankable
             flags |= FIRST * (number == 0) | COMMIT * (number == len(drafts) - 1)
             index = len(self.records)
             commitment = hashlib.sha256(payload).digest()
@@ -83,6 +85,17 @@ class State(View):
             with self.tables.writing() as out:
                 projections.fold(records, behind, out)
         return self
+
+    def blanked(self, *indices: int) -> "State":
+        """Return the state of the same log with the payloads of these records blanked."""
+        state = State()
+        state.log.records = [
+            replace(record, payload=blank_payload(len(record.payload))) if record.index in indices else record
+            for record in self.log.records
+        ]
+        with state.tables.writing() as out:
+            folded(state.log, [len(state.log.records)], out)
+        return state
 
     def __str__(self) -> str:
         return "\n".join(f"{key!r}: {row!r}" for key, row in self.tables.scan(b""))

@@ -3,6 +3,7 @@
 from hypothesis import given as for_any
 from hypothesis import settings as examples
 from hypothesis import strategies as some
+from msgspec.structs import replace
 import pytest
 
 from given import State, given
@@ -21,7 +22,7 @@ from runicorn_es.events import (
     VersionUsed,
 )
 from runicorn_es.names import parse_reference
-from runicorn_es.projections.rows import PURGED
+from runicorn_es.projections.rows import PURGED, VERSIONS, Contradiction
 from test_decisions import DIGEST, OTHER_RUN, RUN, created, log, started
 
 
@@ -114,6 +115,15 @@ def test_an_unknown_name_says_what_exists_nearby(wanted, message):
         resolve(state, wanted)
 
 
+@pytest.mark.parametrize(("count", "some_names"), [(1, "'a0'"), (3, "'a0', 'a1', 'a2'"), (4, "'a0', 'a1', 'a2', …")])
+def test_no_more_than_three_names_are_said(count, some_names):
+    state = given(*[created(name=f"a{number}") for number in range(count)])
+
+    with pytest.raises(Unknown) as raised:
+        resolve(state, "zzz")
+    assert str(raised.value) == f"no artifact named 'zzz'; there is {some_names}"
+
+
 def test_an_unknown_name_in_an_empty_store_says_so():
     with pytest.raises(Unknown, match="there is none yet"):
         resolve(given(), "m")
@@ -135,6 +145,15 @@ def test_deleted_and_purged_versions_say_what_can_be_done(three):
         resolve(three, "m:v1")
     with pytest.raises(Unknown, match="m:v2 was purged and cannot come back"):
         resolve(three, "m:v2", deleted=True)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_version_whose_row_was_lost_is_a_contradiction_and_not_unknown(three, number):
+    with three.tables.writing() as out:
+        VERSIONS.delete(out, "m", number)
+
+    with pytest.raises(Contradiction):
+        resolve(three, f"m:v{number}")
 
 
 # Lists.
@@ -294,6 +313,36 @@ def test_a_purged_version_has_nothing_left_to_say():
     assert (queries.metadata(state, row), queries.tags(state, row), queries.description(state, row)) == ({}, [], None)
 
 
+def test_a_version_of_which_a_part_was_blanked_without_a_purge_is_damage_and_others_are_not():
+    state = paged(["a"], metadata='{"b":1}')
+    state.and_then(decide(log(metadata='{"b":2}'), state))
+    details = queries.version(state, "m", 1).metadata_position
+
+    state = state.blanked(details)
+
+    with pytest.raises(Damaged, match=f"record {details} was blanked, and no purge says so"):
+        queries.resolve(state, parse_reference("m:v1"))
+    assert queries.resolve(state, parse_reference("m")).version == 2
+
+
+def test_a_version_that_was_blanked_by_a_purge_is_purged_and_not_damaged():
+    state = paged(["a"], metadata='{"b":1}')
+    details = queries.version(state, "m", 1).metadata_position
+    state.and_then(VersionDeleted("m", 1), VersionPurged("m", 1, (0, details)))
+
+    state = state.blanked(0, details)
+
+    with pytest.raises(Unknown, match="purged"):
+        queries.resolve(state, parse_reference("m:v1"), deleted=True)
+
+
+def test_a_page_that_was_blanked_without_a_purge_is_damage():
+    state = paged(*PAGES).blanked(1)
+
+    with pytest.raises(Damaged, match="record 1 was blanked"):
+        list(queries.files(state, row_of(state)))
+
+
 def test_versions_that_name_a_blob_are_all_found_deleted_ones_too():
     one, other = FileAdded("a", bytes([1]) * 32, 1), FileAdded("b", bytes([2]) * 32, 1)
     pages = {
@@ -305,7 +354,12 @@ def test_versions_that_name_a_blob_are_all_found_deleted_ones_too():
         state.and_then(decide(log(name, pages=(pages[page],)), state))
     state.and_then(VersionDeleted("n", 1))
 
+    read = []
+    real = state.page
+    state.page = lambda index: (read.append(index), real(index))[1]
+
     assert queries.versions_naming(state, bytes([1]) * 32) == ["m:v1", "m:v3", "n:v1"]
+    assert len(read) == len(set(read)) == 3
     assert queries.versions_naming(state, bytes([3]) * 32) == []
 
 
@@ -394,6 +448,19 @@ def test_a_run_that_uses_what_it_made_goes_round_once():
     assert edges == {("m:v1", "used", RUN), (RUN, "produced", "m:v1"), (RUN, "produced", "m:v2")}
 
 
+def test_a_run_is_called_by_its_name_or_else_by_its_project():
+    unnamed = replace(started(OTHER_RUN), name=None)
+    state = given(started(), unnamed, created(1, run=RUN), VersionUsed(OTHER_RUN, "m", 1, "m"))
+
+    found = queries.lineage(state, queries.version(state, "m", 1))
+
+    assert {(node.id, node.kind, node.label, node.type, node.status) for node in found.nodes} == {
+        ("m:v1", "artifact", "m:v1", "model", "ready"),
+        (RUN, "run", "resnet", "vision", "running"),
+        (OTHER_RUN, "run", "vision", "vision", "running"),
+    }
+
+
 def test_a_version_that_nobody_made_nor_used_stands_alone():
     assert lineage(given(created(1)), "m:v1") == ({"m:v1": 0}, set())
 
@@ -432,6 +499,12 @@ def test_history_is_all_records_beyond_an_index_with_their_events():
     assert [record.index for record, _ in queries.history(state, 6, 8)] == [7]
     assert list(queries.history(state, 9)) == []
     assert list(queries.history(state, 100)) == []
+
+
+def test_pages_are_told_from_other_records():
+    state = paged(["a"], ["b"])
+
+    assert [queries.is_page(record) for record, _ in queries.history(state, -1)] == [True, True, False]
 
 
 def test_a_record_beyond_the_end_is_an_index_error():

@@ -1,6 +1,7 @@
 """What users ask of a store and have it do."""
 
 from collections.abc import Callable
+from contextlib import suppress
 import errno
 import os
 from pathlib import Path
@@ -305,6 +306,17 @@ def test_a_direction_that_does_not_exist_is_refused(store, direction):
         store.lineage("m", direction=direction)
 
 
+def test_a_store_is_not_taken_into_itself(store):
+    """As with ``add_dir(".")`` where the store lies in the working folder: its signing key is nobody's data."""
+    folder = file(store.layout.root.parent / "train.py").parent
+
+    with suppress(rn.Rejected):
+        store.log_artifact(rn.Artifact("m", "code").add_dir(folder))
+
+    for row in store.artifacts():
+        assert [found.path for found in store.get(row.name).files()] == ["train.py"]
+
+
 # Answers.
 
 
@@ -480,6 +492,21 @@ def test_a_read_only_store_answers_all_and_changes_no_file(store, tmp_path):
         path for path in after if re.search(r"pool/../\w{64}$", path)
     }
     assert before.keys() == after.keys()
+
+
+@pytest.mark.parametrize("harm", [os.utime, lambda blob: blob.write_bytes(b"CONTENT")], ids=["touched", "edited"])
+def test_a_read_only_store_changes_not_even_a_blob_that_was_changed(store, harm):
+    version(store, b"content")
+    store.close()
+    [blob] = store.layout.pool.glob("[0-9a-f][0-9a-f]/*")
+    blob.chmod(0o644)
+    harm(blob)
+    before = state_of(store.layout.root)
+
+    with rn.open_store(store.layout.root, read_only=True) as reader, suppress(rn.BlobDamaged):
+        assert content(reader, "m") == b"content"
+
+    assert state_of(store.layout.root) == before
 
 
 def test_a_read_only_store_sees_what_others_write(store):

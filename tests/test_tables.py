@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 import os
 from pathlib import Path
+import shutil
 import subprocess
 import sys
 from threading import Thread
@@ -331,6 +332,21 @@ def test_tables_opened_twice_in_a_process_are_one(place):
     put(other, still=b"open")
     other.close()
     assert len(place.content()) == 3
+
+
+def test_tables_whose_folder_was_removed_are_made_anew_and_the_old_ones_go_on(place):
+    old = place.open()
+    shutil.rmtree(place.boot.parent)
+    new = place.open()
+    put(new, new=b"rows")
+
+    assert everything(old) == {b"key": b"value"}
+    assert everything(new) == {b"new": b"rows"}
+
+    old.close()
+    assert everything(new) == {b"new": b"rows"}
+    new.close()
+    assert place.content() == {b"new": b"rows"}
 
 
 def test_closing_twice_does_not_close_for_another(place):

@@ -74,10 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _carried_out(given, None if arguments is None else "runicorn")
         sys.stdout.flush()
     except KeyboardInterrupt:
-        return failures.INTERRUPTED
+        code = failures.INTERRUPTED
     except BrokenPipeError:
         _write_no_more()
-        return failures.REFUSED
+        code = failures.REFUSED
+    if code == failures.INTERRUPTED and sys.stderr.isatty():
+        # Behind the ^C that the terminal shows, the prompt begins on a line of its own.
+        sys.stderr.write("\n")
     return code
 
 

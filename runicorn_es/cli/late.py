@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from runicorn_es import (
         artifact,
         audit,
+        durable,
         events,
         founding,
         layout,
@@ -37,6 +38,7 @@ __all__ = [
     "checkpoint",
     "checkup",
     "console",
+    "durable",
     "events",
     "founding",
     "history",
@@ -61,6 +63,7 @@ _MODULES = {
     "checkpoint": "runicorn_es.log.checkpoint",
     "checkup": "runicorn_es.cli.checkup",
     "console": "rich.console",
+    "durable": "runicorn_es.durable",
     "events": "runicorn_es.events",
     "founding": "runicorn_es.founding",
     "history": "runicorn_es.cli.history",

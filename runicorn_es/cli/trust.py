@@ -51,7 +51,7 @@ def checkpoint(
         note = store.checkpoint()
         key = late.checkpoint.public_key(store.layout.keys)
     if save is not None:
-        save.write_text(note)
+        late.durable.write_file(save.absolute(), note.encode())
     if asked(context).as_json:
         head = late.checkpoint.read_note(note, key)
         known = {"size": head.size, "root": head.root.hex()} if head else {"size": None, "root": None}

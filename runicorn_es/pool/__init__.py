@@ -6,6 +6,7 @@ Invariants:
 - Wrong bytes are never handed out; they are moved to ``pool/quarantine``, never deleted.
 """
 
+from contextlib import suppress
 import errno
 import mmap
 import os
@@ -28,8 +29,9 @@ _WRITE_BITS = 0o222
 class Pool:
     """The pool of one store."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, *, read_only: bool = False) -> None:
         self._layout = layout
+        self._is_read_only = read_only
 
     def create(self) -> None:
         """Make all folders of the pool, durably; a folder made later might not be in its parent after a power cut."""
@@ -98,9 +100,12 @@ class Pool:
         """Seal a blob again if its bytes are right; else move it away and raise BlobDamaged."""
         if self._has_right_bytes(path, digest):
             return
-        kept = self.quarantine(digest)
+        where = f"its bytes are still in {path}"
+        with suppress(OSError):
+            if not self._is_read_only:
+                where = f"its bytes are now in {self.quarantine(digest)}"
         raise BlobDamaged(
-            f"blob {Digest(digest)} was changed, probably through a hard link to it; its bytes are now in {kept}; "
+            f"blob {Digest(digest)} was changed, probably through a hard link to it; {where}; "
             "log the original file again to heal it, and use download(mode='copy') for files you want to edit",
             digest,
         )
@@ -117,7 +122,10 @@ class Pool:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode) or hash_file(descriptor, found.st_size) != digest:
                 return False
-            seal(descriptor)
+            # Where it cannot be sealed again, it is hashed each time.
+            with suppress(OSError):
+                if not self._is_read_only:
+                    seal(descriptor)
         finally:
             os.close(descriptor)
         return True

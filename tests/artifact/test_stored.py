@@ -1,11 +1,13 @@
 """A version as users hold it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 import json
 import os
 from pathlib import Path
 import pickle
 import stat
+from threading import Barrier
 
 import pytest
 
@@ -244,6 +246,20 @@ def test_a_link_in_the_target_is_not_followed(store, tmp_path):
     with pytest.raises(rn.Rejected, match="is not a folder but a link"):
         store.get("m").download(tmp_path / "out")
     assert list((tmp_path / "outside").iterdir()) == []
+
+
+@pytest.mark.parametrize("mode", ["link", "copy"])
+def test_several_may_download_to_one_folder_at_once(stored, tmp_path, mode):
+    together = Barrier(4)
+
+    def download(_: int) -> Path:
+        together.wait()
+        return stored.download(tmp_path / "out", mode=mode)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(download, range(4)))
+
+    assert files_of(tmp_path / "out") == CONTENT
 
 
 def test_a_version_of_references_alone_is_an_empty_folder(store, tmp_path):

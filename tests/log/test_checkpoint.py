@@ -1,5 +1,6 @@
 """How far acknowledgement went, in a file that a flipped bit does not deceive."""
 
+import base64
 import stat
 
 import pytest
@@ -88,3 +89,46 @@ def test_a_checkpoint_of_another_store_or_key_proves_nothing(checkpoint, keys, t
 def test_without_files_nothing_is_claimed(tmp_path, keys):
     assert claimed_head(tmp_path / "missing", ORIGIN) is None
     assert verified_size(tmp_path / "missing", keys, ORIGIN) == 0
+
+
+def test_a_note_is_read_with_nothing_but_the_public_key(checkpoint, keys):
+    assert read_note(checkpoint.read_text(), public_key(keys)) == HEAD
+
+
+def test_a_public_key_that_contradicts_itself_proves_nothing(checkpoint, keys):
+    text = checkpoint.read_text()
+    name, identifier, key = public_key(keys).split("+", 2)
+    raw = base64.b64decode(key)
+
+    def encoded(content: bytes) -> str:
+        return base64.b64encode(content).decode()
+
+    for wrong in (
+        "",
+        name,
+        f"{name}+{identifier}",
+        f"other+{identifier}+{key}",
+        f"{name}+00000000+{key}",
+        f"{name}+{identifier}+{encoded(bytes([2]) + raw[1:])}",
+        f"{name}+{identifier}+{encoded(raw[:-1])}",
+        f"{name}+{identifier}+{encoded(raw + b'more')}",
+        f"{name}+{identifier}+{key[:-2]}",
+        f"{name}+{identifier}+noise?",
+    ):
+        assert read_note(text, wrong) is None, wrong
+
+
+@pytest.mark.parametrize("size", ["-1", "+12", "1_2", " 12", "12.0", "\N{ARABIC-INDIC DIGIT ONE}2", ""])
+def test_a_size_is_written_in_plain_digits(checkpoint, size):
+    origin, _, *rest = checkpoint.read_text().split("\n")
+    checkpoint.write_text("\n".join([origin, size, *rest]))
+
+    assert claimed_head(checkpoint, ORIGIN) is None
+
+
+def test_a_root_that_is_no_hash_is_no_head(checkpoint):
+    origin, size, _, *rest = checkpoint.read_text().split("\n")
+    for root in (bytes(31), bytes(33), b""):
+        checkpoint.write_text("\n".join([origin, size, base64.b64encode(root).decode(), *rest]))
+
+        assert claimed_head(checkpoint, ORIGIN) is None

@@ -176,6 +176,19 @@ def test_a_batch_is_found_however_far_behind_the_damage(whole, gap_bytes):
         whole.batches()
 
 
+@pytest.mark.parametrize("gap_bytes", [(3 << 20) - 40_000, 3 << 20, (3 << 20) + 1, (3 << 20) + 20_000])
+def test_the_largest_record_is_found_across_what_is_read_at_once(journal, gap_bytes):
+    journal.append(b"to be damaged")
+    damaged = journal.end.offset
+    journal.append(os.urandom(settings.PAYLOAD_BYTES_MAX))
+    path = journal.layout.segment(0)
+    content = path.read_bytes()
+    path.write_bytes(content[: START.offset] + bytes(gap_bytes) + content[damaged:])
+
+    with pytest.raises(Damaged, match="record 0"):
+        journal.batches()
+
+
 def test_damage_at_the_end_of_a_segment_that_others_follow_is_damage(journal, monkeypatch):
     monkeypatch.setattr(settings, "SEGMENT_BYTES", 200)
     for number in range(4):

@@ -86,6 +86,17 @@ def test_lengths_beyond_the_format_are_no_record(header_bytes, payload_bytes):
     assert record.bytes_needed(frame, 0) == 12 + header_bytes + payload_bytes
 
 
+def test_a_header_at_the_limit_is_a_record():
+    room = settings.HEADER_BYTES_MAX - len(
+        msgspec.msgpack.encode(msgspec.structs.replace(HEADER, subject="x" * 30_000))
+    )
+    longest = msgspec.structs.replace(HEADER, subject="x" * (30_000 + room))
+    encoded, _ = record.encode(longest, b"")
+
+    assert decoded(encoded).subject == longest.subject
+    assert len(encoded) == 12 + settings.HEADER_BYTES_MAX
+
+
 def test_a_payload_at_the_limit_is_a_record():
     encoded, _ = record.encode(HEADER, bytes(settings.PAYLOAD_BYTES_MAX))
 

@@ -143,8 +143,8 @@ MUTANTS = {
     ),
     "the end of the log is remembered": (
         "ledger.py",
-        "yield self._recover(self._catch_up())",
-        "yield self._recover(self._position)",
+        "return self._catch_up() if self._log.has_more(position) else position",
+        "return position",
         INVARIANTS + "test_a_writer_opened_earlier_goes_on_after_what_others_wrote",
     ),
     "writers do not exclude each other": (
@@ -224,3 +224,10 @@ def test_an_unchanged_copy_passes_all_of_these_tests(package):
     done = run_against(package, *sorted({mutant[3] for mutant in MUTANTS.values()}))
 
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_the_table_of_mutants_is_up_to_date():
+    page = (TESTS.parent / "docs" / "reference" / "reliability.md").read_text()
+    for name, mutant in MUTANTS.items():
+        assert f"| {name} | `{mutant[3].split('::')[-1]}` |" in page
+    assert f"{len(MUTANTS)} mutants" in page

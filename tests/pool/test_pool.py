@@ -1,5 +1,6 @@
 """A blob is what its name says, or it is not handed out."""
 
+import errno
 import os
 from pathlib import Path
 import stat
@@ -111,6 +112,37 @@ def test_a_blob_that_was_replaced_by_what_is_no_file_is_damage(pool, make):
     with pytest.raises(BlobDamaged):
         pool.open(digest, 7)
     assert not pool.holds(digest, 7)
+
+
+@pytest.fixture
+def read_only_disk(monkeypatch):
+    """A disk on which nothing can be changed, as a mounted copy, or another user's store, is."""
+
+    def refuse(*given, **options):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for call in ("fchmod", "utime", "rename", "mkdir", "unlink", "link"):
+        monkeypatch.setattr(os, call, refuse)
+
+
+def test_a_touched_blob_that_cannot_be_sealed_again_is_handed_out_all_the_same(pool, request):
+    """As in a store that was copied without its times, and then mounted."""
+    digest = pool.put(b"content")
+    os.utime(pool.blob(digest))
+    request.getfixturevalue("read_only_disk")
+
+    with pool.open(digest, 7) as opened:
+        assert opened.read() == b"content"
+    assert pool.holds(digest, 7)
+
+
+def test_wrong_bytes_that_cannot_be_moved_away_are_not_handed_out_either(pool, request):
+    digest = pool.put(b"content")
+    edit(pool.blob(digest), b"CONTENT")
+    request.getfixturevalue("read_only_disk")
+
+    with pytest.raises(BlobDamaged, match=f"blake3:{digest.hex()}"):
+        pool.open(digest, 7)
 
 
 def test_the_pool_says_what_it_holds_intact(pool):

@@ -3,7 +3,6 @@
 from hypothesis import given as for_any
 from hypothesis import settings as examples
 from hypothesis import strategies as some
-from msgspec.structs import replace
 import pytest
 
 from given import SECOND_NS, State, folded, given
@@ -30,7 +29,7 @@ from runicorn_es.events import (
     VersionRestored,
     VersionUsed,
 )
-from runicorn_es.log.record import BLANKABLE, COMMIT, blank_payload
+from runicorn_es.log.record import COMMIT
 from runicorn_es.projections import batches, pages, places
 from runicorn_es.projections.rows import (
     ALIASES,
@@ -264,15 +263,10 @@ def test_events_that_say_nothing_of_tables_are_passed_over():
 
 
 def test_a_blanked_payload_is_passed_over():
-    state = given(created(1), MetadataChanged("m", 1, "{}"))
-    record = state.log.records[1]
-    state.log.records[1] = replace(record, payload=blank_payload(len(record.payload)), flags=record.flags | BLANKABLE)
-    rows = MemoryTables()
+    details = Draft("m:v1", (MetadataChanged("m", 1, "{}"),), is_blankable=True)
+    state = given(created(1), details).blanked(1)
 
-    with rows.writing() as out:
-        folded(state.log, [1, 2], out)
-
-    assert VERSIONS.expect(rows, "m", 1).metadata_position == -1
+    assert VERSIONS.expect(state.rows, "m", 1).metadata_position == -1
     with pytest.raises(Damaged, match="record 1 was blanked"):
         state.events(1)
 
