@@ -501,6 +501,14 @@ def test_history_is_all_records_beyond_an_index_with_their_events():
     assert list(queries.history(state, 100)) == []
 
 
+def test_a_record_that_stands_where_another_should_is_damage():
+    state = given(created(1), created(2))
+    state.log.records.reverse()
+
+    with pytest.raises(Damaged, match="record 0 was looked for where record 1 stands"):
+        state.record(0)
+
+
 def test_pages_are_told_from_other_records():
     state = paged(["a"], ["b"])
 

@@ -335,7 +335,7 @@ def test_stats_count_each_blob_once(store):
 
     stats = store.stats()
 
-    assert (stats.total.artifacts, stats.total.versions, stats.total.size_bytes) == (2, 2, 200)
+    assert (stats.total.artifacts, stats.total.versions, stats.total.size_bytes) == (1, 2, 200)
     assert (stats.total.deleted_versions, stats.total.deleted_bytes, stats.pool_bytes) == (1, 50, 150)
     assert stats.saved_bytes == 100
 
@@ -871,3 +871,12 @@ def test_a_key_that_is_repeated_is_answered_without_reading_a_file(store, tmp_pa
     path.unlink()
 
     assert store.log_artifact(artifact, key="job 7") == 1
+
+
+def test_an_artifact_counts_as_long_as_one_of_its_versions_is_live(store):
+    version(store), version(store, name="n")
+    store.delete("m:v1")
+
+    assert store.stats().total.artifacts == len(store.artifacts()) == 1
+    store.restore("m:v1")
+    assert store.stats().total.artifacts == 2

@@ -1,9 +1,11 @@
 """Artifacts, versions and aliases, and which version is meant."""
 
+from collections import Counter
 from collections.abc import Iterator
 import difflib
 
 import msgspec
+from msgspec.structs import replace
 
 from runicorn_es import names
 from runicorn_es.errors import Unknown
@@ -124,12 +126,14 @@ def aliases_of(view: View, row: VersionRow) -> list[str]:
 
 def stats(view: View, pool_bytes: int) -> Stats:
     """Return the sums over the store; ``pool_bytes`` is what the blobs take."""
+    live = Counter(row.type for row in ARTIFACTS.scan(view.rows) if row.live)
     by_type = {
-        key[1:-1].decode(): msgspec.msgpack.decode(value, type=CountRow)
+        (kind := key[1:-1].decode()): replace(msgspec.msgpack.decode(value, type=CountRow), artifacts=live[kind])
         for key, value in view.rows.scan(COUNTS.key())
         if key != COUNTS.key("")
     }
-    return Stats(COUNTS.get(view.rows, "") or CountRow(), by_type, pool_bytes)
+    total = COUNTS.get(view.rows, "") or CountRow()
+    return Stats(replace(total, artifacts=live.total()), by_type, pool_bytes)
 
 
 def _by_number_or_alias(view: View, reference: Reference, *, deleted: bool) -> VersionRow:

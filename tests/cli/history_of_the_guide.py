@@ -26,7 +26,7 @@ VERSIONS = {
     "imagenet-subset": ("dataset", [(5120.00, "2025-08-20 09:00:00", None)]),
     "voices": ("dataset", [(200.00, f"2025-08-1{day} 09:00:00", None) for day in (1, 2, 3)]),
 }
-METADATA = {"architecture": "ResNet50", "epochs": 100, "optimizer": "AdamW", "val_acc": 0.95}
+METADATA = {"architecture": "ResNet50", "val_acc": 0.95, "epochs": 100, "optimizer": "AdamW"}
 POOL_SHARE = 1 - 0.235
 
 

@@ -38,9 +38,9 @@ Aliases:      latest, production
 
 Metadata:
   architecture: ResNet50
+  val_acc: 0.95
   epochs: 100
   optimizer: AdamW
-  val_acc: 0.95
 
 Files (1):
   model.pth (98.2 MB)
@@ -124,7 +124,7 @@ def test_stats_says_in_one_more_line_what_could_be_restored(guide):
     shown = guide("--action", "stats").lines()
 
     assert shown[-1] == "Deleted:          1 version that can be restored, 5.0 GB"
-    assert shown[2:5] == ["Total Artifacts:  5", "Total Versions:   11", "Total Size:       1.8 GB"]
+    assert shown[2:5] == ["Total Artifacts:  4", "Total Versions:   11", "Total Size:       1.8 GB"]
 
 
 def test_stats_of_a_store_without_artifacts_are_zeros(cli, root):

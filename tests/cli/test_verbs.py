@@ -374,7 +374,7 @@ def test_stats_counts_what_could_be_restored(cli, model):
     cli("add", "m", model, "--type", "model")
     cli("delete", "m:v1", "--yes")
     assert cli("stats").lines() == [
-        "1 artifact, 0 versions, 0 B",
+        "0 artifacts, 0 versions, 0 B",
         "1 deleted version that can be restored, 10 B",
         "the pool takes 10 B, which saves 0 B (0.0%)",
     ]
