@@ -192,5 +192,5 @@ def test_the_lineage_of_the_guide_as_a_tree():
 
 def test_is_the_package_installed():
     """The one-line check of the guide's troubleshooting."""
-    command = [sys.executable, "-c", "import runicorn_es.artifact; print('OK')"]
+    command = [sys.executable, "-c", "import runicorn_es.artifacts; print('OK')"]
     assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == "OK\n"
