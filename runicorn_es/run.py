@@ -129,16 +129,7 @@ def init(
     name = None if name is None else names.parse_project(name, "run")
     settings_json = to_json(config or {}, "config")
     parsed_tags = tuple(sorted({names.parse_tag(tag) for tag in tags or ()}))
-    earlier = _current_here()
-    if earlier is not None and earlier.status == "running":
-        how = "is finished now"
-        try:
-            earlier.finish()
-        except (OSError, RunicornError) as error:
-            # Its store may be gone, and must not stand in the way of what comes next.
-            earlier._forget()  # noqa: SLF001
-            how = f"could not be finished ({error})"
-        warnings.warn(f"run {earlier.id} was still open and {how}; call finish() before the next init()", stacklevel=2)
+    _end_earlier()
     store = Store(storage_root(storage))
     try:
         program = this_program()
@@ -171,6 +162,21 @@ def finish(status: Status = "finished") -> None:
     if run is None:
         raise Unknown("there is no current run in this thread to finish; begin one with init()")
     run.finish(status)
+
+
+def _end_earlier() -> None:
+    """Finish the run that is still current, with a warning to the caller of ``init``."""
+    earlier = _current_here()
+    if earlier is None or earlier.status != "running":
+        return
+    how = "is finished now"
+    try:
+        earlier.finish()
+    except (OSError, RunicornError) as error:
+        # Its store may be gone, and must not stand in the way of what comes next.
+        earlier._forget()  # noqa: SLF001
+        how = f"could not be finished ({error})"
+    warnings.warn(f"run {earlier.id} was still open and {how}; call finish() before the next init()", stacklevel=3)
 
 
 def _current_here() -> Run | None:

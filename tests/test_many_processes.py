@@ -8,7 +8,7 @@ import pytest
 import runicorn_es as rn
 from runicorn_es import settings
 
-WRITERS, EACH = 8, 12
+WRITERS, EACH = 8, 50
 
 WRITE = """
 import os, sys
