@@ -17,7 +17,6 @@ from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import Self
-import weakref
 
 from runicorn_es import codec, decisions, durable, founding, merkle, projections, queries, settings, tables
 from runicorn_es.ambient import SYSTEM, Ambient
@@ -196,7 +195,7 @@ class Ledger:
                 raise
             return MemoryTables()
         # Who forgets a store, as most do with that of a finished run, closes it.
-        weakref.finalize(self, opened.close).atexit = False
+        tables.close_when_forgotten(self, opened)
         return opened
 
     def _catch_up_or_begin_anew(self) -> None:

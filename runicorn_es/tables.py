@@ -6,6 +6,7 @@ on opening, it is wiped and folded anew from the log.
 """
 
 from bisect import bisect_left, insort
+from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 import ctypes
@@ -15,6 +16,7 @@ import shutil
 import struct
 from threading import Lock, RLock
 from typing import Protocol
+import weakref
 
 import lmdb
 import msgspec
@@ -177,15 +179,29 @@ class LmdbTables:
     def close(self) -> None:
         """Close the environment when nobody else in this process uses it."""
         with _sharing:
-            shared = _shared.get(self._key)
-            is_open = shared is not None and shared.environment is self._environment and shared.pid == os.getpid()
-            if self._is_closed or shared is None or not is_open:
-                return
-            self._is_closed = True
-            shared.users -= 1
-            if shared.users == 0:
-                del _shared[self._key]
-                self._environment.close()
+            self.release()
+
+    def close_soon(self) -> None:
+        """As ``close``, but never waiting: for the garbage collector, which may run in the middle of anything."""
+        if _sharing.acquire(blocking=False):
+            try:
+                self.release()
+            finally:
+                _sharing.release()
+        else:
+            _forgotten.append(self)
+
+    def release(self) -> None:
+        """Close what ``close`` closes. The lock of this module must be held."""
+        shared = _shared.get(self._key)
+        is_open = shared is not None and shared.environment is self._environment and shared.pid == os.getpid()
+        if self._is_closed or shared is None or not is_open:
+            return
+        self._is_closed = True
+        shared.users -= 1
+        if shared.users == 0:
+            del _shared[self._key]
+            self._environment.close()
 
 
 class _LmdbState:
@@ -238,6 +254,8 @@ class _Shared(msgspec.Struct):
 # By folder. Guarded by _sharing. LMDB allows one environment a file and process.
 _shared: dict[str, _Shared] = {}
 _left_open: list[_Shared] = []
+# What was forgotten while somebody held _sharing; released by whoever opens tables next.
+_forgotten: deque[LmdbTables] = deque()
 _sharing = Lock()
 
 
@@ -250,6 +268,8 @@ def open_tables(folder: Path, boot_file: Path, identity: str) -> Tables:
     """
     key = str(folder.resolve())
     with _sharing:
+        while _forgotten:
+            _forgotten.popleft().release()
         shared = _shared.get(key)
         if shared is not None and shared.file != _file_of(folder):
             # The store was removed under us, and perhaps made anew. Whoever still uses its tables may keep them.
@@ -300,6 +320,12 @@ def distrust(boot_file: Path) -> None:
     """Have the tables made anew by whoever opens them next."""
     with suppress(FileNotFoundError):
         boot_file.unlink()
+
+
+def close_when_forgotten(owner: object, opened: Tables) -> None:
+    """Have tables closed when their owner is no more, as if the owner had done it."""
+    if isinstance(opened, LmdbTables):
+        weakref.finalize(owner, opened.close_soon).atexit = False
 
 
 def _file_of(folder: Path) -> tuple[int, int] | None:

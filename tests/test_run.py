@@ -18,6 +18,7 @@ from given import content, file, version
 import runicorn_es as rn
 from runicorn_es import names
 from runicorn_es.events import BatchAppended, RunStarted
+from runicorn_es.program import this_program
 
 
 @pytest.fixture
@@ -91,6 +92,8 @@ def test_a_run_records_who_runs_what_where(storage, tmp_path, monkeypatch):
     assert (event.project, event.name, event.config, event.tags) == ("p", "n", '{"lr":0.1,"a":[1]}', ("a", "b"))
     assert event.folder == str(tmp_path)
     assert event.command == tuple(sys.orig_argv)
+    program = this_program()
+    assert (event.python, event.git_commit, event.git_dirty) == (program.python, program.git_commit, program.git_dirty)
     assert (row.user, row.host) == (getpass.getuser(), socket.gethostname())
 
 

@@ -1,15 +1,17 @@
 """What users ask of a store and have it do."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 import errno
+import gc
 import os
 from pathlib import Path
 import re
 import shutil
 import subprocess
 import sys
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 
 import lmdb
 import pytest
@@ -443,6 +445,12 @@ def test_a_closed_store_answers_no_more_and_says_so(store):
             ask()
 
 
+def test_without_a_path_the_store_is_where_the_variable_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("RUNICORN_DIR", str(tmp_path / "exported"))
+    with rn.open_store() as store:
+        assert store.layout.root == tmp_path / "exported"
+
+
 def test_a_store_is_closed_by_its_block(tmp_path):
     with rn.open_store(tmp_path / "store") as store:
         pass
@@ -545,6 +553,19 @@ def test_a_read_only_store_knows_who_used_any_version(store, number):
     with rn.open_store(store.layout.root, read_only=True) as reader:
         assert reader.get(f"m:v{number}").used_by() == [run.id]
         assert len(reader.lineage(f"m:v{number}").nodes) == 2
+
+
+@pytest.mark.timeout(20)
+def test_a_store_may_be_forgotten_at_any_moment_also_while_another_is_opened(tmp_path, monkeypatch):
+    """Garbage is collected whenever memory is asked for, with whatever locks are held then."""
+    forgotten: list[object] = [rn.open_store(tmp_path / "forgotten")]
+    forgotten.append(forgotten)
+    boot_id = durable.boot_id
+    monkeypatch.setattr(durable, "boot_id", lambda: (gc.collect(), boot_id())[1])
+
+    del forgotten
+    with rn.open_store(tmp_path / "another") as opened:
+        assert version(opened, b"new") == 1
 
 
 # Threads, processes, forks.
@@ -819,6 +840,30 @@ def test_rebuilding_says_which_rows_differed_and_mends_them(store, lived_in):
         assert harmed.rebuild() == []
 
 
+def test_a_store_whose_empty_folders_were_lost_goes_on(store, tmp_path):
+    """As in a copy made by a tool that keeps only files."""
+    version(store, b"one")
+    store.close()
+    for folder in sorted(store.layout.root.rglob("*"), reverse=True):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    assert not store.layout.incoming.exists()
+
+    with rn.open_store(store.layout.root) as again:
+        assert [version(again, b"%d" % number) for number in range(5)] == [2, 3, 4, 5, 6]
+        damaged = again.get("m:v1").download() / "model.pth"
+        damaged.chmod(0o644)
+        damaged.write_bytes(b"ONE")
+        with pytest.raises(rn.BlobDamaged, match="quarantine"):
+            again.get("m:v1").open("model.pth")
+    with store.layout.segment(0).open("ab") as segment:
+        segment.write(b"torn")
+    with rn.open_store(store.layout.root) as again:
+        assert version(again, b"six") == 7
+        assert len(list(store.layout.log_quarantine.iterdir())) == 1
+        assert again.stats().pool_bytes > 0
+
+
 def test_projections_that_were_lost_while_a_store_is_open_do_not_stop_it(store):
     version(store)
     shutil.rmtree(store.layout.projections)
@@ -862,6 +907,23 @@ def test_a_payload_that_was_lost_to_zeros_is_damage_unless_its_version_was_purge
 
     with pytest.raises(rn.Damaged):
         ask_everything()
+
+
+def test_a_key_that_several_use_at_once_is_one_version(store, tmp_path):
+    paths = [file(tmp_path / str(number), b"%d" % number) for number in range(4)]
+    together = Barrier(4)
+
+    def log(path: Path) -> rn.VersionNumber:
+        with rn.open_store(store.layout.root) as mine:
+            together.wait()
+            return mine.log_artifact(rn.Artifact("m", "model").add_file(path, "model.pth"), key="job 7")
+
+    with ThreadPoolExecutor(4) as threads:
+        logged = list(threads.map(log, paths))
+
+    assert logged == [1, 1, 1, 1]
+    assert {number.digest for number in logged} == {store.get("m").digest}
+    assert numbers(store) == [1]
 
 
 def test_a_key_that_is_repeated_is_answered_without_reading_a_file(store, tmp_path):

@@ -30,6 +30,15 @@ def test_the_pool_is_made_with_all_its_folders_and_may_be_there(pool):
     assert {f"{number:02x}" for number in range(256)} | {"incoming", "quarantine"} == names
 
 
+def test_the_folders_of_the_pool_are_durable_in_it(pool, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+    pool.create()
+
+    assert synced[-1] == pool.layout.pool
+
+
 def test_a_blob_is_opened_for_reading(pool):
     digest = pool.put(b"content")
 

@@ -30,7 +30,7 @@ from runicorn_es.events import (
     VersionUsed,
 )
 from runicorn_es.log.record import COMMIT
-from runicorn_es.projections import batches, pages, places
+from runicorn_es.projections import batches, blanks, pages, places
 from runicorn_es.projections.rows import (
     ALIASES,
     ARTIFACTS,
@@ -211,6 +211,16 @@ def test_every_record_is_found_by_its_index(count):
     assert [state.record(index).index for index in range(count)] == list(range(count))
 
 
+@pytest.mark.parametrize("portions", [[200], [100, 200], [63, 64, 65, 128, 129, 200]])
+def test_every_record_is_found_however_many_are_folded_at_once(portions):
+    state = given(*[BlobsReclaimed(number, 0) for number in range(200)])
+    rows = MemoryTables()
+    with rows.writing() as out:
+        folded(state.log, portions, out)
+
+    assert [places.place_of(rows, index) for index in range(200)] == [(0, index) for index in range(200)]
+
+
 def test_there_is_no_record_before_the_first():
     assert places.place_of(given(created(1)).rows, -1) is None
 
@@ -221,6 +231,48 @@ def test_a_page_is_found_by_its_digest():
 
     assert pages.position_of(state.rows, codec.page_digest(files)) == 1
     assert pages.position_of(state.rows, codec.page_digest(files[:1])) is None
+
+
+def test_a_page_that_was_blanked_is_not_found_so_that_no_version_refers_to_it():
+    files = (FileAdded("a", DIGEST, 1),)
+    state = given(Draft("m:v1", files, is_page=True, is_blankable=True), created(1)).blanked(0)
+
+    assert pages.position_of(state.rows, codec.page_digest(files)) is None
+
+
+def test_a_blanked_record_is_noted_by_its_version_until_a_purge_accounts_for_it():
+    details = Draft("m:v1", (MetadataChanged("m", 1, "{}"),), is_blankable=True)
+    page = Draft("m:v2", (FileAdded("a", DIGEST, 1),), is_page=True, is_blankable=True)
+    state = given(created(1), details, created(2), page)
+    assert blanks.position_of(state.rows, "m:v1") is None
+
+    # A page is missed when it is read.
+    blanked = state.blanked(1, 3)
+    assert blanks.position_of(blanked.rows, "m:v1") == 1
+    assert blanks.position_of(blanked.rows, "m:v2") is None
+
+    purged = state.and_then(VersionDeleted("m", 1), VersionPurged("m", 1, (1,))).blanked(1, 3)
+    assert blanks.position_of(purged.rows, "m:v1") is None
+
+
+def test_every_kind_of_row_has_a_name():
+    state = given(started(), created(1, run=RUN), AliasSet("m", "production", 1), VersionUsed(RUN, "m", 1, "m"))
+    state.and_then(Draft("", (BatchAppended("ada", "lab", 1, None, "retry-1"), BlobsReclaimed(0, 0))))
+    state.and_then(Draft("m:v1", (FileAdded("a", DIGEST, 1),), is_page=True))
+
+    kinds = {projections.kind_of(key) for key, _ in state.tables.scan(b"")}
+
+    assert len(kinds) == 13
+    assert "unknown rows" not in kinds
+    assert projections.kind_of(b"?") == "unknown rows"
+
+
+def test_tables_of_another_store_or_schema_have_another_identity(monkeypatch):
+    before = projections.identity("aa")
+    assert before != projections.identity("bb")
+
+    monkeypatch.setattr(projections, "SCHEMA", projections.SCHEMA + 1)
+    assert projections.identity("aa") != before
 
 
 def test_a_batch_is_found_by_its_key():

@@ -43,6 +43,25 @@ def test_different_parts_are_different_keys_that_lmdb_can_hold(family, some_part
         assert one != two
 
 
+LONGEST = "\U0001f600" * 128
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_longest_names_have_keys_that_lmdb_can_hold_and_that_differ_by_any_character(family):
+    others = [LONGEST[:-1], LONGEST[:-1] + "x", "x" + LONGEST[1:], LONGEST[:64] + "x" + LONGEST[65:]]
+    keys = {family.key(*parts) for name in [LONGEST, *others] for parts in [(name,), (name, name), (name, 2**62, name)]}
+
+    assert len(keys) == 15
+    assert all(len(key) <= 511 for key in keys)
+
+
+@pytest.mark.parametrize("length", [119, 120, 121, 122])
+def test_a_name_that_just_fits_is_spelled_out(length):
+    is_whole = b"x" * length in VERSIONS.key("x" * length, 1)
+
+    assert is_whole is (length <= 120)
+
+
 @given(names, names, some.integers(0, 2**63 - 1))
 def test_the_rows_of_one_name_are_not_among_those_of_another(name, other, number):
     if name != other:
