@@ -136,7 +136,8 @@ def folder_in_memory() -> Iterator[Path]:
     Nothing waits for a disk there. What a killed process leaves behind is the same as on a disk.
     """
     memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+    place = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="runicorn-fault-", dir=place) as folder:
         yield Path(folder)
 
 

@@ -64,7 +64,7 @@ def scratch(place, monkeypatch):
     monkeypatch.setattr(durable, "boot_id", lambda: "the boot after the power cut")
     # In memory where that can be had: the states are many, and their own syncs prove nothing.
     memory = Path("/dev/shm")
-    with TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else place) as folder:
+    with TemporaryDirectory(prefix="runicorn-power-", dir=memory if os.access(memory, os.W_OK) else place) as folder:
         yield Path(folder) / "store"
 
 
