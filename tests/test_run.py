@@ -17,6 +17,7 @@ import pytest
 from given import content, file, version
 import runicorn_es as rn
 from runicorn_es import names
+from runicorn_es.commands import UseArtifact
 from runicorn_es.events import BatchAppended, RunStarted
 from runicorn_es.program import this_program
 
@@ -449,6 +450,25 @@ def test_what_is_not_there_is_refused_and_says_what_is(storage, model, spec, mes
         with pytest.raises(ValueError, match=message):
             run.use_artifact(spec)
         assert uses(run.store) == 0
+
+
+def test_what_was_recorded_is_what_is_handed_out_though_the_alias_moved_meanwhile(storage, model):
+    class MovesMeanwhile(rn.Store):
+        def execute(self, command, **options):
+            if isinstance(command, UseArtifact):
+                with rn.open_store(storage) as other:
+                    other.alias("m:v2", "production")
+            return super().execute(command, **options)
+
+    with rn.init("p", storage=storage) as run, MovesMeanwhile(storage) as moving:
+        run.log_artifact(model, aliases=["production"])
+        run.log_artifact(model)
+
+        used = rn.Run(moving, run.id, "p", None).use_artifact("m:production")
+
+        assert used.full_name == "m:v2"
+        assert used.used_by() == [run.id]
+        assert run.store.get("m:v1").used_by() == []
 
 
 # Several at once.

@@ -20,7 +20,9 @@ from given import SECOND_NS, content, file, rows, version
 import runicorn_es as rn
 from runicorn_es import durable, settings
 from runicorn_es.ambient import Actor, Ambient
-from runicorn_es.events import BatchAppended, FileAdded, VersionCreated, VersionDeleted
+from runicorn_es.commands import SetAlias
+from runicorn_es.events import AliasSet, BatchAppended, FileAdded, VersionCreated, VersionDeleted
+from runicorn_es.names import parse_reference
 from runicorn_es.projections.rows import ARTIFACTS, VERSIONS
 
 
@@ -135,6 +137,15 @@ def test_an_alias_that_means_something_else_is_not_set(store, alias):
 
     with pytest.raises(rn.Rejected, match="alias"):
         store.alias("m", alias)
+
+
+def test_asking_for_what_is_so_already_appends_nothing_and_says_so(store):
+    version(store)
+    command = SetAlias(parse_reference("m"), "production")
+
+    assert store.execute(command) == (AliasSet("m", "production", 1),)
+    assert store.execute(command) == ()
+    assert events(store).count("AliasSet") == 1
 
 
 def test_whatever_artifact_can_be_logged_is_found_by_its_name(store, tmp_path):
@@ -691,6 +702,38 @@ def test_forked_children_read_and_write_and_so_does_their_parent(tmp_path):
     assert done.stdout.splitlines() == ["[0, 0, 0]", "True []"], done.stderr
 
 
+FORK_WHILE_WRITING = """
+import os, sys, threading
+from pathlib import Path
+import runicorn_es as rn
+from runicorn_es.ambient import SYSTEM, Ambient
+forked = []
+
+def token(count):
+    # Asked for under the writer's lock, in the middle of a batch.
+    if store and not forked:
+        forked.append(0)
+        forked[0] = os.fork()
+        if forked[0] == 0:
+            store.log_artifact(rn.Artifact("m", "model").add_reference("s3://child"))
+            assert store.get("m").version in (1, 2)
+            os._exit(0)
+    return os.urandom(count)
+
+store = None
+store = rn.Store(sys.argv[1], ambient=Ambient(SYSTEM.now_ns, token, SYSTEM.actor), lock_wait_s=20)
+store.log_artifact(rn.Artifact("m", "model").add_reference("s3://parent"))
+print(os.waitpid(forked[0], 0)[1], [row.version for row in store.versions("m")], store.rebuild())
+"""
+
+
+def test_a_child_that_is_forked_in_the_middle_of_a_batch_begins_anew(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", FORK_WHILE_WRITING, tmp_path / "store"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+
+    assert done.stdout == "0 [1, 2] []\n", done.stderr
+
+
 def test_a_store_opened_in_a_child_is_its_own(tmp_path):
     program = """
 import os, sys, runicorn_es as rn
@@ -781,6 +824,69 @@ def test_another_store_of_the_process_is_not_stopped_by_the_failure_of_one(store
             store.alias("m", "production")
 
         assert version(other) == 2
+
+
+def test_who_waited_while_another_thread_failed_writes_nothing(store, monkeypatch):
+    is_writing, may_fail = Event(), Event()
+    version(store)
+
+    def fail(_):
+        is_writing.set()
+        may_fail.wait(30)
+        raise OSError(errno.EIO, "Input/output error")
+
+    def ask(alias: str, raised: list[type]) -> None:
+        try:
+            store.alias("m", alias)
+        except OSError as error:
+            raised.append(type(error))
+
+    kinds: tuple[list[type], list[type]] = ([], [])
+    monkeypatch.setattr(durable, "sync", fail)
+    first = Thread(target=ask, args=("first", kinds[0]))
+    first.start()
+    is_writing.wait(30)
+    second = Thread(target=ask, args=("second", kinds[1]))
+    second.start()
+    second.join(0.05)
+    may_fail.set()
+    first.join()
+    second.join()
+    monkeypatch.undo()
+
+    assert kinds == ([OSError], [rn.WriteFailed])
+    with rn.open_store(store.layout.root) as again:
+        assert "second" not in [row.alias for row in again.aliases("m")]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_on_a_full_disk_a_store_without_tables_is_readable(store, fails_once, number):
+    version(store, b"one")
+    store.close()
+    shutil.rmtree(store.layout.projections)
+    fails_once("write_file", number)
+
+    with rn.open_store(store.layout.root) as again:
+        assert content(again, "m") == b"one"
+
+
+@pytest.fixture
+def small_tables(monkeypatch):
+    """So little room for tables that they are full after a few versions."""
+    monkeypatch.setattr(settings, "LMDB_MAP_BYTES", (48 * 1024,))
+
+
+@pytest.mark.usefixtures("small_tables")
+def test_where_tables_are_full_the_log_goes_on_and_nothing_acknowledged_is_lost(tmp_path):
+    with rn.open_store(tmp_path / "store") as store:
+        for number in range(1, 60):
+            assert version(store, b"%d" % number) == number
+        assert numbers(store) == list(range(1, 60))
+        assert store.rebuild() == []
+
+    with rn.open_store(tmp_path / "store") as again:
+        assert numbers(again) == list(range(1, 60))
+        assert version(again, b"more") == 60
 
 
 @pytest.mark.parametrize("kind", [lmdb.DiskError, lmdb.MemoryError, lmdb.Error, lmdb.MapFullError])

@@ -57,13 +57,21 @@ class Shelf(Pool):
         """Return the content of every blob by its name."""
         return {path.name: path.read_bytes() for path in self.layout.pool.glob("[0-9a-f][0-9a-f]/*")}
 
-    def hand_out(self, target: Path, *, mode: str = "link", overwrite: bool = False, **files: bytes | Wanted) -> Path:
+    def hand_out(
+        self,
+        target: Path,
+        *,
+        mode: str = "link",
+        overwrite: bool = False,
+        progress: Callable[[int], object] = bool,
+        **files: bytes | Wanted,
+    ) -> Path:
         """Hand out blobs, which the pool has, under these names."""
         wanted = [
             one if isinstance(one, Wanted) else Wanted(name, digest_of(one), len(one), executable=False)
             for name, one in files.items()
         ]
-        materialize(self, wanted, target, mode=mode, overwrite=overwrite, progress=bool)
+        materialize(self, wanted, target, mode=mode, overwrite=overwrite, progress=progress)
         return target
 
 

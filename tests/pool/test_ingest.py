@@ -4,6 +4,7 @@ import errno
 import mmap
 import os
 from pathlib import Path
+import re
 import socket
 import stat
 
@@ -225,8 +226,8 @@ def test_a_failure_before_anything_is_published_gives_sources_back_as_they_were(
     source.chmod(0o640)
     os.utime(source, ns=(5_000_000_000, 6_000_000_000))
 
-    with pytest.raises(FileNotFoundError):
-        pool.take(source, tmp_path / "missing", mode="link")
+    with pytest.raises(Rejected, match="a folder"):
+        pool.take(source, tmp_path, mode="link")
 
     assert mode_of(source) == 0o640
     assert source.stat().st_mtime_ns == 6_000_000_000
@@ -392,8 +393,23 @@ def test_a_file_that_became_a_link_after_it_was_looked_at_is_not_followed(pool, 
 
 @pytest.mark.parametrize("mode", ["copy", "link", "move"])
 def test_a_file_that_is_gone_is_named(pool, tmp_path, mode):
-    with pytest.raises(FileNotFoundError, match=r"No such file.*missing"):
+    with pytest.raises(FileNotFoundError, match=re.escape(f"No such file or directory: '{tmp_path}/missing'")):
         pool.take(tmp_path / "missing", mode=mode)
+
+
+def test_a_file_that_was_removed_after_it_was_looked_at_is_named(pool, tmp_path, monkeypatch):
+    source = file(tmp_path / "f")
+    look = os.stat
+
+    def look_and_remove(*given, **options):
+        found = look(*given, **options)
+        if given[0] == "f":
+            source.unlink()
+        return found
+
+    monkeypatch.setattr(os, "stat", look_and_remove)
+    with pytest.raises(FileNotFoundError, match=re.escape(f"'{source}'")):
+        pool.take(source)
 
 
 def test_staging_is_removed_however_it_ends(pool, tmp_path):

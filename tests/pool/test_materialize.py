@@ -274,6 +274,42 @@ def test_nothing_but_the_files_stays_in_the_target(pool, target, mode):
     assert content_of(target) == {"f": b"content", "g": b"other", "h": b"mine"}
 
 
+@pytest.mark.parametrize(("mode", "expected"), [(0o644, 0o755), (0o640, 0o750), (0o600, 0o700), (0o755, 0o755)])
+def test_a_file_of_the_users_that_should_be_executable_is_made_so_for_whoever_may_read_it(pool, target, mode, expected):
+    pool.put(b"content")
+    mine = file(target / "f", b"content")
+    mine.chmod(mode)
+
+    pool.hand_out(target, f=wanted("f", b"content", executable=True))
+
+    assert mode_of(mine) == expected
+
+
+@pytest.mark.parametrize("mode", ["link", "copy"])
+def test_a_failure_leaves_nothing_half_done(pool, target, monkeypatch, mode):
+    def fail(*given, **options):
+        raise OSError(errno.EIO, "Input/output error")
+
+    pool.put(b"content")
+    monkeypatch.setattr(os, "link", fail)
+    monkeypatch.setattr(os, "copy_file_range", fail)
+
+    with pytest.raises(OSError, match="Input/output error"):
+        pool.hand_out(target, f=b"content", mode=mode)
+
+    assert content_of(target) == {}
+
+
+def test_progress_is_told_each_file(pool, target):
+    for content in (b"12345", b"", b"123"):
+        pool.put(content)
+    told = []
+
+    pool.hand_out(target, a=b"12345", b=b"", c=b"123", progress=told.append)
+
+    assert told == [5, 0, 3]
+
+
 # Damage.
 
 

@@ -179,6 +179,40 @@ def test_an_unchanged_file_is_not_opened_a_second_time(pool, cache, tmp_path, co
     assert (second.digest, second.size_bytes, second.executable, second.added_bytes) == (first.digest, 7, False, 0)
 
 
+@pytest.mark.parametrize("mode", ["copy", "link", "move"])
+def test_a_known_file_is_removed_only_if_it_is_to_be_moved(pool, cache, tmp_path, mode):
+    source = old(file(tmp_path / "f"))
+    pool.take(source, cache=cache)
+    cache.flush()
+
+    pool.take(source, cache=cache, mode=mode)
+
+    assert source.exists() is (mode != "move")
+
+
+def test_a_known_file_that_is_executable_still_is(pool, cache, tmp_path):
+    source = file(tmp_path / "f")
+    source.chmod(0o755)
+    pool.take(old(source), cache=cache)
+    cache.flush()
+
+    assert [stored.executable for stored in pool.take(source, cache=cache)] == [True]
+
+
+def test_of_many_files_only_the_changed_ones_are_opened(pool, cache, tmp_path, counted):
+    sources = [file(tmp_path / str(number), b"%d" % number) for number in range(20)]
+    old(sources[-1])
+    pool.take(*sources, cache=cache)
+    cache.flush()
+    file(sources[7], b"seven")
+    counted.clear()
+
+    stored = pool.take(*sources, cache=cache)
+
+    assert counted == ["7"]
+    assert [one.digest for one in stored] == [digest_of(source.read_bytes()) for source in sources]
+
+
 def test_a_known_file_whose_blob_is_gone_is_read_again(pool, cache, tmp_path):
     source = old(file(tmp_path / "f"))
     [first] = pool.take(source, cache=cache)
