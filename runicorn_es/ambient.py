@@ -9,6 +9,8 @@ import time
 
 import msgspec
 
+PASSPHRASE_VARIABLE = "RUNICORN_KEY_PASSPHRASE"  # noqa: S105 - its name, not one
+
 
 class Actor(msgspec.Struct, frozen=True):
     """Who acts: login name, host name and process id."""
@@ -22,11 +24,13 @@ class Ambient(msgspec.Struct, frozen=True):
     """What a store asks of its surroundings; tests pass their own.
 
     now_ns: nanoseconds since the epoch. token: that many random bytes. actor: who acts, asked once per batch.
+    passphrase: that of the signing key, if it has one; asked when it is first needed.
     """
 
     now_ns: Callable[[], int]
     token: Callable[[int], bytes]
     actor: Callable[[], Actor]
+    passphrase: Callable[[], str | None] = lambda: os.environ.get(PASSPHRASE_VARIABLE)
 
 
 def current_actor() -> Actor:

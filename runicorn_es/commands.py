@@ -59,11 +59,12 @@ class UseArtifact(msgspec.Struct, frozen=True):
 
 
 class SetAlias(msgspec.Struct, frozen=True):
-    """Point an alias at a version, moving it if it exists."""
+    """Point an alias at a version, moving it if it exists; only from ``expected`` (0: only if there is none)."""
 
     reference: Reference
     alias: str
     reason: str | None = None
+    expected: int | None = None
 
 
 class RemoveAlias(msgspec.Struct, frozen=True):

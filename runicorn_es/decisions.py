@@ -200,6 +200,12 @@ def _use_artifact(command: UseArtifact, view: View) -> list[Draft]:
 def _set_alias(command: SetAlias, view: View) -> list[Draft]:
     row = queries.resolve(view, command.reference)
     previous = _points_to(view, row.name, command.alias)
+    if command.expected is not None and command.expected != (previous or 0):
+        found = f"points to v{previous}" if previous else "does not exist"
+        wanted = f"to point to v{command.expected}" if command.expected else "not to exist"
+        raise Conflict(
+            f"{row.name}:{command.alias} {found}, and was expected {wanted}; nothing was changed; look again"
+        )
     if previous == row.version:
         return []
     event = AliasSet(row.name, command.alias, row.version, previous, command.reason)

@@ -81,12 +81,23 @@ def start_writing_back(descriptor: int, offset: int, size_bytes: int) -> None:
 
 def write_file(path: Path, content: bytes, *, mode: int = _PUBLIC_MODE) -> None:
     """Make or replace a file so that after a power cut it is the old or the new one, and when we return the new one."""
+    _replace(path, content, mode, is_synced=True)
+    sync_folder(path.parent)
+
+
+def put_file(path: Path, content: bytes) -> None:
+    """Make or replace a file in one step, for every process; the caller syncs the whole file system afterwards."""
+    _replace(path, content, _PUBLIC_MODE, is_synced=False)
+
+
+def _replace(path: Path, content: bytes, mode: int, *, is_synced: bool) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
             write_all(descriptor, content)
-            os.fsync(descriptor)
+            if is_synced:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
         scratch.rename(path)
@@ -94,7 +105,6 @@ def write_file(path: Path, content: bytes, *, mode: int = _PUBLIC_MODE) -> None:
         with suppress(OSError):
             scratch.unlink()
         raise
-    sync_folder(path.parent)
 
 
 def overwrite_file(path: Path, content: bytes) -> None:

@@ -184,6 +184,13 @@ class RecoveryTruncated(msgspec.Struct, frozen=True, array_like=True, tag_field=
     quarantine: str
 
 
+class KeyRotated(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="key"):
+    """The keys that sign the log from the next record on, as signed notes write them; the old ones sign this record."""
+
+    ed25519: str
+    ml_dsa_44: str
+
+
 Event = (
     StoreCreated
     | BatchAppended
@@ -204,6 +211,7 @@ Event = (
     | BlobsReclaimed
     | RetentionSet
     | RecoveryTruncated
+    | KeyRotated
 )
 
 

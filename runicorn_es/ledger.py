@@ -25,12 +25,11 @@ from runicorn_es.errors import Busy, Damaged, Rejected, RunicornError, WriteFail
 from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded, StoreCreated
 from runicorn_es.layout import Layout
 from runicorn_es.log import START, Entry, Log, Position, Record
-from runicorn_es.log.checkpoint import Head, Signer, claimed_head, public_key, read_note, verified_size
-from runicorn_es.log.record import BLANKABLE, COMPRESSED, PAGE, encode_header
+from runicorn_es.log.record import BLANKABLE, COMPRESSED, PAGE
 from runicorn_es.pool import Pool, stat_cache
 from runicorn_es.projections.rows import Contradiction
-from runicorn_es.proofs import Consistency, Inclusion, prove_consistency, prove_inclusion
 from runicorn_es.queries import View
+from runicorn_es.signing import Head, Keys, Signer, claimed_head
 from runicorn_es.tables import MemoryTables, Tables, TablesFailed
 
 
@@ -55,7 +54,7 @@ class Ledger:
         self.identity = founding.require(self.layout) if read_only else founding.found(self.layout, ambient)
         self._log = Log(self.layout, self.identity.raw_id)
         self.pool = Pool(self.layout, read_only=read_only)
-        self._signer: Signer | None = None
+        self._keys = Keys(self.layout.keys, self.identity.origin)
         # The checkpoint that this object wrote last.
         self._signed: str | None = None
         self._failure: BaseException | None = None
@@ -108,30 +107,6 @@ class Ledger:
                     else:
                         out.delete(key)
         return differing
-
-    def checkpoint(self) -> str:
-        """Return the newest signed checkpoint: the text of a C2SP signed note."""
-        return self.layout.checkpoint.read_text()
-
-    def prove(self, index: int) -> Inclusion:
-        """Return the proof that a record is in the log of the newest checkpoint. Raises IndexError beyond its end."""
-        checkpoint, head = self._published()
-        with self.reading() as view:
-            found = view.record(index)
-        return prove_inclusion(found, encode_header(found), self._log.leaves(head.size), checkpoint)
-
-    def prove_since(self, checkpoint: str) -> Consistency:
-        """Return the proof that the log continues the one that an older checkpoint was signed for.
-
-        Raises Rejected when the older checkpoint is not of this store, Damaged when the log does not continue it.
-        """
-        newest, head = self._published()
-        old = read_note(checkpoint, public_key(self.layout.keys))
-        if old is None:
-            raise Rejected("the older checkpoint is not signed with this store's key")
-        if not 0 < old.size <= head.size:
-            raise Damaged(f"the older checkpoint was signed for {old.size} records, the newest for {head.size}")
-        return prove_consistency(checkpoint, old.size, self._log.leaves(head.size), newest)
 
     @contextmanager
     def reading(self) -> Iterator[View]:
@@ -220,8 +195,15 @@ class Ledger:
         # The checkpoint may speak of a batch that was appended since we caught up.
         self._catch_up()
         if claimed.size > self._position.index:
-            proven = verified_size(self.layout.checkpoint, self.layout.keys, self.identity.origin)
-            self._log.require_acknowledged(self._position, proven)
+            self._log.require_acknowledged(self._position, self._acknowledged())
+
+    def _acknowledged(self) -> int:
+        """Return how many records the checkpoint proves to have been acknowledged.
+
+        0 when there is none, or one that the store's key did not sign: after a power cut it may be half written.
+        """
+        head = self._keys.trust().head_in(self.layout.checkpoint)
+        return head.size if head else 0
 
     def _require_open(self) -> None:
         if self._is_closed:
@@ -278,8 +260,7 @@ class Ledger:
         position = self._log.tip(position)
         if self._has_recovered and not self._log.has_more(position):
             return position
-        acknowledged = verified_size(self.layout.checkpoint, self.layout.keys, self.identity.origin)
-        cut = self._log.cut_tail(position, acknowledged, self._ambient.now_ns())
+        cut = self._log.cut_tail(position, self._acknowledged(), self._ambient.now_ns())
         self._log.sync(position)
         self._has_recovered = True
         if cut is None:
@@ -305,6 +286,8 @@ class Ledger:
         ``position`` is the end of the log as found under the lock: never what this object remembers, which a thread
         that only reads may set to an older one at any moment.
         """
+        # What cannot be signed is not written.
+        self._signer()
         self._require_continued()
         drafts = self._with_actor(drafts, run, key)
         entries = []
@@ -321,9 +304,13 @@ class Ledger:
             self._fold_into(self._tables)
             size, root = self._fold(records, position, behind)
         self._position = behind
-        self._signed = self._sign().sign(Head(size, root))
-        durable.overwrite_file(self.layout.checkpoint, self._signed.encode())
+        self._publish(Head(size, root))
         return behind
+
+    def _publish(self, head: Head) -> None:
+        """Sign a head and let everybody see it."""
+        self._signed = self._signer().sign(head)
+        durable.overwrite_file(self.layout.checkpoint, self._signed.encode())
 
     def _fold(self, records: Sequence[Record], position: Position, behind: Position) -> tuple[int, bytes]:
         """Fold the batch that was just appended; returns the size and the root of the log then."""
@@ -359,18 +346,11 @@ class Ledger:
         if claimed.size <= size and merkle.root(self._log.leaves(claimed.size)) == claimed.root:
             # A writer died between its batch and its checkpoint.
             return
-        if verified_size(self.layout.checkpoint, self.layout.keys, self.identity.origin):
+        if self._acknowledged():
             raise Damaged(
                 f"the log has another history than {self.layout.checkpoint} was signed for ({claimed.size} records); "
                 "it was put together from two copies of this store, or rewritten; run `runicorn-es audit`"
             )
-
-    def _published(self) -> tuple[str, Head]:
-        text = self.checkpoint()
-        head = read_note(text, public_key(self.layout.keys))
-        if head is None:
-            raise Damaged(f"{self.layout.checkpoint} is not signed with this store's key; append anything to sign anew")
-        return text, head
 
     def _catch_up(self) -> Position:
         position = self._fold_into(self._tables)
@@ -398,10 +378,8 @@ class Ledger:
         with self._tables.reading() as rows:
             return max(now_ns, View(rows, self._log).record(position.index - 1).time_ns)
 
-    def _sign(self) -> Signer:
-        if self._signer is None:
-            self._signer = Signer.load(self.layout.keys, self.identity.origin, self._ambient.token(32))
-        return self._signer
+    def _signer(self) -> Signer:
+        return self._keys.signer(self._ambient.token, self._ambient.passphrase)
 
     def _holder(self) -> str:
         actor = self._ambient.actor()

@@ -19,9 +19,9 @@ from runicorn_es.errors import Rejected
 from runicorn_es.founding import Identity
 from runicorn_es.layout import Layout, first_index_of
 from runicorn_es.log import record
-from runicorn_es.log.checkpoint import Head, verified_head
 from runicorn_es.log.walk import Gap, walk
 from runicorn_es.pool import hash_file, seal
+from runicorn_es.signing import Head, Keys
 
 
 class Repair(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ def repair(root: Path, other_root: Path, *, progress: Callable[[int], None] | No
 
 
 def _repair_log(layout: Layout, other: Layout, identity: Identity) -> list[str]:
-    signed = verified_head(layout.checkpoint, layout.keys, identity.origin)
+    signed = Keys(layout.keys, identity.origin).trust().head_in(layout.checkpoint)
     if _is_sound(layout, identity, signed):
         return []
     wanted = _segments_to_take(layout, other, identity)

@@ -12,17 +12,17 @@ from runicorn_es.audit import Report, audit
 from runicorn_es.commands import DeleteVersion, LogArtifact, RemoveAlias, RestoreVersion, SetAlias
 from runicorn_es.errors import Rejected, WriteFailed
 from runicorn_es.events import Event, FileAdded, VersionCreated
-from runicorn_es.ledger import Ledger
 from runicorn_es.location import storage_root
 from runicorn_es.log import Record
 from runicorn_es.names import parse_reference
+from runicorn_es.notary import Notary
 from runicorn_es.pool.ingest import Progress, Source, taking_in
 from runicorn_es.pool.stat_cache import TableStatCache
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
 from runicorn_es.queries import Direction, Lineage, Stats
 
 
-class Store(Ledger):
+class Store(Notary):
     """A store of artifacts in a folder. Open one with ``runicorn_es.open_store``; close it, or use it in a ``with``.
 
     One object serves all threads of a process; after a fork, the child opens its own files by itself.
@@ -83,9 +83,15 @@ class Store(Ledger):
         cache.flush()
         return _number_of(created, artifact)
 
-    def alias(self, spec: str, alias: str, *, reason: str | None = None) -> None:
-        """Point an alias at a version, moving it if it exists. Raises Unknown, Rejected for ``latest`` and ``v3``."""
-        self.execute(SetAlias(parse_reference(spec), names.parse_alias(alias), reason))
+    def alias(self, spec: str, alias: str, *, reason: str | None = None, expected: int | None = None) -> None:
+        """Point an alias at a version, moving it if it exists.
+
+        expected: the number of the version to which it must point now, or 0 if it must not exist yet. Of several who
+        expect the same, one succeeds and the others get Conflict.
+
+        Raises Unknown, Conflict, Rejected for ``latest`` and ``v3``.
+        """
+        self.execute(SetAlias(parse_reference(spec), names.parse_alias(alias), reason, expected))
 
     def unalias(self, name: str, alias: str | None = None, *, reason: str | None = None) -> None:
         """Remove an alias: ``unalias("m", "production")`` or ``unalias("m:production")``. Raises Unknown."""

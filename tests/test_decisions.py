@@ -346,6 +346,30 @@ def test_a_run_that_never_started_uses_nothing(three):
 # Aliases.
 
 
+@pytest.mark.parametrize(("expected", "version"), [(0, "m:v1"), (2, "m:v3")])
+def test_an_alias_that_is_where_it_was_expected_moves(three, expected, version):
+    state = three if expected == 0 else three.and_then(AliasSet("m", "production", expected))
+    command = SetAlias(parse_reference(version), "production", expected=expected)
+
+    assert len(decide(command, state)) == 1
+
+
+@pytest.mark.parametrize(
+    ("expected", "message"),
+    [(0, "points to v2, and was expected not to exist"), (1, "points to v2, and was expected to point to v1")],
+)
+def test_an_alias_that_somebody_moved_meanwhile_is_left_where_it_is(three, expected, message):
+    command = SetAlias(parse_reference("m:v3"), "production", expected=expected)
+
+    with pytest.raises(Conflict, match=message):
+        decide(command, three.and_then(AliasSet("m", "production", 2)))
+
+
+def test_an_alias_that_was_expected_and_does_not_exist_is_not_set(three):
+    with pytest.raises(Conflict, match="does not exist, and was expected to point to v1"):
+        decide(SetAlias(parse_reference("m:v3"), "production", expected=1), three)
+
+
 def test_an_alias_is_set(three):
     assert decide(SetAlias(parse_reference("m:v2"), "production", "better"), three) == [
         Draft("m:v2", (AliasSet("m", "production", 2, None, "better"),))

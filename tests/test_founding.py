@@ -59,7 +59,7 @@ def test_a_store_keeps_its_identity(closed):
 
 def test_the_keys_are_the_owners_alone(closed):
     assert stat.S_IMODE(closed.keys.stat().st_mode) == 0o700
-    assert stat.S_IMODE((closed.keys / "ed25519.seed").stat().st_mode) == 0o600
+    assert stat.S_IMODE((closed.keys / "signing.key").stat().st_mode) == 0o600
 
 
 def test_all_folders_of_the_pool_are_made_with_the_store(closed):

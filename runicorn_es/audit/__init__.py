@@ -14,9 +14,9 @@ from runicorn_es.audit.report import Finding, Report
 from runicorn_es.founding import Identity
 from runicorn_es.layout import Layout
 from runicorn_es.log import Position, Record
-from runicorn_es.log.checkpoint import Head, claimed_head, verified_head
 from runicorn_es.pool import stat_cache
 from runicorn_es.projections.rows import Contradiction
+from runicorn_es.signing import Head, Keys, claimed_head
 from runicorn_es.tables import MemoryTables
 
 __all__ = ["Finding", "Report", "audit"]
@@ -112,7 +112,8 @@ class _TablesComparison:
 def _claims(layout: Layout, identity: Identity, against: Path | None) -> list[tuple[Path, Head | None]]:
     """Return the checkpoints to hold the log against: each file, and its head if the store's key signed it."""
     files = [layout.checkpoint] if against is None else [layout.checkpoint, against]
-    return [(file, verified_head(file, layout.keys, identity.origin)) for file in files]
+    trust = Keys(layout.keys, identity.origin).trust()
+    return [(file, trust.head_in(file)) for file in files]
 
 
 def _check_claims(claims: list[tuple[Path, Head | None]], identity: Identity, log: LogReading) -> list[Finding]:

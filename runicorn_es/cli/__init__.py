@@ -49,6 +49,8 @@ _VERBS: dict[str, Callable[..., None]] = {
     "checkpoint": trust.checkpoint,
     "prove": trust.prove,
     "verify": trust.verify,
+    "export": trust.export,
+    "key": trust.key,
     "repair": trust.repair,
     "rebuild": rebuild.rebuild,
     "doctor": doctor.doctor,

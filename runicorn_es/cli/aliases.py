@@ -16,12 +16,16 @@ def alias(
     alias: Annotated[str, typer.Argument(metavar="ALIAS", help="A word, such as production.")],
     *,
     reason: Reason = None,
+    expected: Annotated[
+        int | None,
+        typer.Option("--expected", metavar="N", help="Only if it points to version N now; 0: only if it is new."),
+    ] = None,
 ) -> None:
     """Point an alias at a version, moving it if it is there already."""
     with opening.changing(asked(context)) as store:
         # The version that is meant now, also if an alias in SPEC moves in the meantime.
         version = store.get(spec)
-        store.alias(version.full_name, alias, reason=reason)
+        store.alias(version.full_name, alias, reason=reason, expected=expected)
     if asked(context).as_json:
         output.document("runicorn.alias/1", name=version.name, alias=alias, version=version.version)
     else:

@@ -19,10 +19,9 @@ from runicorn_es import durable, founding, merkle, queries
 from runicorn_es.errors import Busy, Damaged
 from runicorn_es.layout import Layout, first_index_of
 from runicorn_es.log import Log
-from runicorn_es.log.checkpoint import Head, claimed_head, verified_head
+from runicorn_es.signing import Head, Keys, claimed_head
 from runicorn_es.store import Store
 
-_SEED_FILE = "ed25519.seed"  # docs/reference/format.md names it
 _FREE_BYTES_MIN = 1 << 30
 # File systems of another machine, or of a program: a lock, link or sync is worth what the other side makes of it.
 _NOT_LOCAL = re.compile(r"nfs\d?|cifs|smb\d?|smbfs|9p|afs|ceph|glusterfs|lustre|beegfs|fuse\..*|fuse|fuseblk|virtiofs")
@@ -91,7 +90,7 @@ def check(layout: Layout, *, is_writable: bool) -> Checkup:
         blobs=blobs,
         pool_bytes=pool_bytes,
         quarantine=[*_quarantined(layout, layout.log_quarantine), *_quarantined(layout, layout.pool_quarantine)],
-        has_key=_has_key(layout),
+        has_key=Keys(layout.keys, identity.origin).has_secret(),
     )
     _check_log(found, layout, identity)
     _check_surroundings(found, missing)
@@ -135,7 +134,7 @@ def _check_log(found: Checkup, layout: Layout, identity: founding.Identity) -> N
             found.findings.append("there is no readable checkpoint; whatever is logged next makes a new one")
         return
     found.checkpoint_records = claimed.size
-    if verified_head(layout.checkpoint, layout.keys, identity.origin) is None:
+    if Keys(layout.keys, identity.origin).trust().head_in(layout.checkpoint) is None:
         found.findings.append("the checkpoint is not signed with this store's key; whatever is logged next signs anew")
     elif claimed != head and merkle.root(Log(layout, identity.raw_id).leaves(claimed.size)) != claimed.root:
         found.findings.append(
@@ -207,13 +206,3 @@ def _quarantined(layout: Layout, folder: Path) -> Iterator[Quarantined]:
     with suppress(FileNotFoundError):
         for path in sorted(folder.iterdir()):
             yield Quarantined(str(path.relative_to(layout.root)), path.stat().st_size)
-
-
-def _has_key(layout: Layout) -> bool | None:
-    try:
-        os.stat(layout.keys / _SEED_FILE)  # noqa: PTH116 - Path.exists hides why not
-    except FileNotFoundError:
-        return False
-    except PermissionError:
-        return None
-    return True

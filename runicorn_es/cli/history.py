@@ -16,6 +16,7 @@ from runicorn_es.events import (
     DescriptionChanged,
     Event,
     FileAdded,
+    KeyRotated,
     MetadataChanged,
     RecoveryTruncated,
     ReferenceAdded,
@@ -122,6 +123,8 @@ def describe_event(event: Event) -> str:
                 f"a torn tail of {output.count(event.size_bytes, 'byte')} behind offset {event.offset} of "
                 f"{event.segment} was moved to quarantine, as {event.quarantine}"
             )
+        case KeyRotated():
+            said = f"the signing key was replaced; from the next record on it is {event.ed25519}"
         case _:
             assert_never(event)
     return output.printable(said)

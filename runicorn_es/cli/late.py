@@ -25,17 +25,18 @@ if TYPE_CHECKING:
         proofs,
         queries,
         repair,
+        signing,
         store,
     )
     from runicorn_es.artifact import stored
     from runicorn_es.cli import checkup, history
-    from runicorn_es.log import checkpoint
     from runicorn_es.projections import rows
+    from runicorn_es.signing import checkpoint as signed
+    from runicorn_es.signing import note
 
 __all__ = [
     "artifact",
     "audit",
-    "checkpoint",
     "checkup",
     "console",
     "durable",
@@ -46,6 +47,7 @@ __all__ = [
     "location",
     "msgspec",
     "names",
+    "note",
     "pool",
     "progress",
     "projections",
@@ -53,6 +55,8 @@ __all__ = [
     "queries",
     "repair",
     "rows",
+    "signed",
+    "signing",
     "store",
     "stored",
 ]
@@ -60,7 +64,6 @@ __all__ = [
 _MODULES = {
     "artifact": "runicorn_es.artifact",
     "audit": "runicorn_es.audit",
-    "checkpoint": "runicorn_es.log.checkpoint",
     "checkup": "runicorn_es.cli.checkup",
     "console": "rich.console",
     "durable": "runicorn_es.durable",
@@ -71,6 +74,7 @@ _MODULES = {
     "location": "runicorn_es.location",
     "msgspec": "msgspec",
     "names": "runicorn_es.names",
+    "note": "runicorn_es.signing.note",
     "pool": "runicorn_es.pool",
     "progress": "rich.progress",
     "projections": "runicorn_es.projections",
@@ -78,6 +82,8 @@ _MODULES = {
     "queries": "runicorn_es.queries",
     "repair": "runicorn_es.repair",
     "rows": "runicorn_es.projections.rows",
+    "signed": "runicorn_es.signing.checkpoint",
+    "signing": "runicorn_es.signing",
     "store": "runicorn_es.store",
     "stored": "runicorn_es.artifact.stored",
 }

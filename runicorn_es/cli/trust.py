@@ -1,4 +1,4 @@
-"""``audit``, ``checkpoint``, ``prove``, ``verify`` and ``repair``: whether the store is what it was, and showing it."""
+"""Whether the store is what it was, and showing it to others: ``audit``, ``prove``, ``key``, ``repair`` and more."""
 
 from pathlib import Path
 import sys
@@ -49,13 +49,14 @@ def checkpoint(
     """Print the newest signed checkpoint: how many records, and the root over them."""
     with opening.reading(asked(context)) as store:
         note = store.checkpoint()
-        key = late.checkpoint.public_key(store.layout.keys)
+        key, *others = store.verifier_keys()
     if save is not None:
         late.durable.write_file(save.absolute(), note.encode())
     if asked(context).as_json:
-        head = late.checkpoint.read_note(note, key)
-        known = {"size": head.size, "root": head.root.hex()} if head else {"size": None, "root": None}
-        output.document("runicorn.checkpoint/1", **known, note=note, key=key)
+        _, head, _ = late.signed.read_checkpoint(note)
+        output.document(
+            "runicorn.checkpoint/1", size=head.size, root=head.root.hex(), note=note, key=key, ml_dsa_44_key=others[0]
+        )
     elif save is None:
         sys.stdout.write(note)
 
@@ -70,13 +71,22 @@ def prove(
         Path | None,
         typer.Option("--since", metavar="FILE", help="A checkpoint kept from earlier: that the log continues it."),
     ] = None,
+    fork: Annotated[
+        Path | None,
+        typer.Option("--fork", metavar="DIR", help="Another copy of this store: that the two went on separately."),
+    ] = None,
 ) -> None:
-    """Print a proof that a record is in the log, or that the log continues an older checkpoint."""
-    if (what is None) == (since is None):
-        raise Refused("say what to prove: a version or the index of a record, or --since and an older checkpoint")
+    """Print a proof: of a record in the log, that the log continues an older checkpoint, or that it was forked."""
+    if [what, since, fork].count(None) != 2:
+        raise Refused(
+            "say what to prove: a version or the index of a record, --since and an older checkpoint, or --fork and "
+            "another copy of this store"
+        )
     with opening.reading(asked(context)) as store:
         if since is not None:
             bundle = late.proofs.encode(store.prove_since(since.read_text()))
+        elif fork is not None:
+            bundle = late.proofs.encode(store.prove_fork(fork))
         else:
             index = int(what) if what and what.isdecimal() else find(store, what or "").position
             try:
@@ -96,7 +106,7 @@ def verify(
     ] = None,
 ) -> None:
     """Say what a proof proves to whoever trusts a public key. Needs no store when a key is given."""
-    trusted = _key(key) if key is not None else late.checkpoint.public_key(opening.existing(asked(context)).keys)
+    trusted = _key(key) if key is not None else _own_key(opening.existing(asked(context)))
     proven = late.proofs.verify(bundle.read_bytes(), trusted)
     told = [event for event in proven.events if not isinstance(event, late.events.BatchAppended)]
     if asked(context).as_json:
@@ -106,6 +116,8 @@ def verify(
             size=proven.size,
             root=proven.root,
             old_size=proven.old_size,
+            other_size=proven.other_size,
+            other_root=proven.other_root,
             index=proven.index,
             time=output.utc_time(proven.time_ns or 0),
             subject=proven.subject,
@@ -113,10 +125,63 @@ def verify(
         )
     elif proven.kind == "consistency":
         output.say(f"proven: the log of {proven.size} records begins with the one of {proven.old_size}")
+    elif proven.kind == "fork":
+        output.say(
+            f"proven: the store was forked; both histories are signed, and record {proven.index} differs",
+            f"  one has {proven.size} records, root {proven.root}",
+            f"  one has {proven.other_size} records, root {proven.other_root}",
+        )
     else:
         time = output.local_time(proven.time_ns or 0)
         output.say(f"proven: record {proven.index} of {time} is in the log of {proven.size} records")
         output.say(*(f"  {output.printable(late.history.describe_event(event))}" for event in told))
+
+
+def export(
+    context: typer.Context,
+    *,
+    tiles: Annotated[
+        Path, typer.Option("--tiles", metavar="DIR", help="The folder; what is new is added to what is there.")
+    ],
+) -> None:
+    """Write the log as a static transparency log (C2SP tlog-tiles), for a web server or a bucket."""
+    with opening.reading(asked(context)) as store:
+        done = store.export_tiles(tiles)
+    if asked(context).as_json:
+        output.document("runicorn.tiles/1", path=str(tiles), **late.msgspec.structs.asdict(done))
+    else:
+        output.say(f"{output.count(done.size, 'record')} in {tiles}, {output.count(done.written, 'file')} written")
+
+
+def key(
+    context: typer.Context,
+    *,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Have a new key sign from now on.")] = False,
+    passphrase: Annotated[
+        bool,
+        typer.Option("--passphrase", help="Ask for a passphrase to lock the key with; an empty one unlocks it."),
+    ] = False,
+) -> None:
+    """Show the public keys that sign the log, and those that signed it earlier; or replace or lock the key."""
+    if rotate or passphrase:
+        with opening.changing(asked(context)) as store:
+            if passphrase:
+                store.set_passphrase(_new_passphrase() or None)
+            if rotate:
+                store.rotate_key()
+    layout = opening.existing(asked(context))
+    keys = late.signing.Keys(layout.keys, late.founding.require(layout).origin)
+    present = [keys.public(algorithm) for algorithm in (late.note.ED25519, late.note.ML_DSA_44)]
+    retired = keys.retired()
+    is_locked = keys.is_locked() if keys.has_secret() else None
+    if asked(context).as_json:
+        earlier = [{"keys": list(one.keys), "size": one.size} for one in retired]
+        output.document("runicorn.key/1", keys=present, retired=earlier, is_locked=is_locked)
+        return
+    output.say(present[0], f"with an ML-DSA-44 key beside it, in {layout.keys / 'mldsa44.vkey'}")
+    output.say(*(f"until record {one.size - 1}: {one.keys[0]}" for one in retired))
+    if is_locked:
+        output.say("locked with a passphrase")
 
 
 def repair(
@@ -155,6 +220,19 @@ def _key(text: str) -> str:
     """Return a public key given as such or as a file."""
     path = Path(text)
     return path.read_text().strip() if "+" not in text or path.is_file() else text
+
+
+def _own_key(layout: "late.layout.Layout") -> str:
+    return late.signing.Keys(layout.keys, late.founding.require(layout).origin).public()
+
+
+def _new_passphrase() -> str:
+    """Ask twice on a terminal; else take the first line of what is piped in."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    return str(
+        typer.prompt("New passphrase", hide_input=True, confirmation_prompt=True, default="", show_default=False)
+    )
 
 
 def _size_bytes(layout: "late.layout.Layout", *, deep: bool) -> int:

@@ -131,6 +131,13 @@ class Log:
         found = itertools.chain.from_iterable(batch for batch, _ in self.batches())
         return [one.leaf for one in itertools.islice(found, size)]
 
+    def record(self, index: int) -> Record:
+        """Return the record with this index. Reads from the first one on. Raises IndexError beyond the end."""
+        found = itertools.chain.from_iterable(batch for batch, _ in self.batches())
+        for one in itertools.islice(found, index, None):
+            return one
+        raise IndexError(f"record {index} is beyond the end of the log")
+
     def require_acknowledged(self, position: Position, acknowledged: int) -> None:
         """Raise Damaged when the log ends before what is known, from elsewhere, to have been acknowledged."""
         if position.index < acknowledged:

@@ -11,8 +11,9 @@ from runicorn_es import founding
 from runicorn_es.audit import Report, audit
 from runicorn_es.audit.reading import LogReading
 from runicorn_es.layout import Layout
-from runicorn_es.log.checkpoint import Signer, verified_head
 from runicorn_es.projections.rows import VERSIONS
+from runicorn_es.signing import Keys, Signer
+from runicorn_es.signing.keys import Seeds
 
 
 @pytest.fixture
@@ -130,8 +131,8 @@ def test_a_history_that_was_rewritten_is_told_by_an_older_checkpoint(root, tmp_p
 
 def test_a_checkpoint_of_another_key_is_damage(root):
     identity = founding.require(Layout(root))
-    head = verified_head(root / "checkpoint", root / "keys", identity.origin)
-    (root / "checkpoint").write_text(Signer(identity.origin, bytes(32)).sign(head))
+    head = Keys(root / "keys", identity.origin).trust().head_in(root / "checkpoint")
+    (root / "checkpoint").write_text(Signer(identity.origin, Seeds(bytes(32), bytes(32))).sign(head))
 
     assert any("not signed with this store's key" in line for line in damages(audit(root)))
 

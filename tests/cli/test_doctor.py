@@ -78,7 +78,7 @@ def test_a_log_with_another_history_than_was_signed_is_found(cli, layout):
 
 
 def test_a_lost_signing_key_is_found(cli, layout):
-    (layout.keys / "ed25519.seed").unlink()
+    (layout.keys / "signing.key").unlink()
     assert_finds(cli, "the signing key is missing")
 
 

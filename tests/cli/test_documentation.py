@@ -85,6 +85,9 @@ def full(root, tmp_path):
         "prove m:v1",
         "prove --since kept",
         "verify bundle",
+        "prove --fork forked",
+        "export --tiles tiles",
+        "key --rotate",
         "repair --from copy",
     ],
 )
@@ -93,6 +96,10 @@ def test_an_answer_in_json_has_the_documented_shape(cli, full, root, tmp_path, m
     (tmp_path / "kept").write_text(cli("checkpoint").out)
     (tmp_path / "bundle").write_text(cli("prove", "m:v1").out)
     shutil.copytree(root, tmp_path / "copy")
+    if line.startswith("prove --fork"):
+        shutil.copytree(root, tmp_path / "forked")
+        for storage in (root, tmp_path / "forked"):
+            cli("alias", "m:v1", storage.name, "--storage", storage)
 
     answer = cli(*line.split(), "--json")
 
@@ -114,7 +121,7 @@ def test_an_error_in_json_has_the_documented_shape(cli, full):
 def test_every_documented_shape_is_one_that_is_checked():
     verbs = {"list", "versions", "show", "files", "add", "get", "alias", "unalias", "lineage", "stats", "delete"}
     others = {"restore", "runs", "rebuild", "doctor", "event", "error"}
-    others |= {"audit", "checkpoint", "inclusion", "consistency", "verified", "repair"}
+    others |= {"audit", "checkpoint", "inclusion", "consistency", "verified", "repair", "fork", "tiles", "key"}
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
 

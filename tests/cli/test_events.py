@@ -37,6 +37,7 @@ SENTENCES = {
     "purge": "resnet50-model:v1 was purged, 2 records blanked (request 17)",
     "reclaim": "5 blobs of no version were removed, 120.6 KB",
     "retention": 'retention of type:model is {"keep_last":3}',
+    "key": "the signing key was replaced; from the next record on it is runicorn-es/aa+01234567+AQ==",
     "recovery": (
         "a torn tail of 56 bytes behind offset 1234 of 00000000000000000000.seg was moved to quarantine, as "
         "00000000000000000000-1234-1.bin"

@@ -8,6 +8,7 @@ from runicorn_es.events import (
     DescriptionChanged,
     Event,
     FileAdded,
+    KeyRotated,
     MetadataChanged,
     RecoveryTruncated,
     ReferenceAdded,
@@ -57,4 +58,5 @@ SAMPLES: tuple[Event, ...] = (
     BlobsReclaimed(5, 123_456),
     RetentionSet("type:model", '{"keep_last":3}'),
     RecoveryTruncated("00000000000000000000.seg", 1234, 56, "00000000000000000000-1234-1.bin"),
+    KeyRotated("runicorn-es/aa+01234567+AQ==", "runicorn-es/aa+89abcdef+Bg=="),
 )
