@@ -58,7 +58,7 @@ def _require_readable(body: bytes, events: Sequence[Event]) -> None:
         return
     try:
         _decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Rejected(f"a value of this request has a type that cannot be stored: {error}") from error
 
 
@@ -67,7 +67,7 @@ def decode(payload: bytes, *, compressed: bool) -> tuple[Event, ...]:
     body = _body(payload, compressed=compressed)
     try:
         return _decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _why_not_decoded(body, error) from error
 
 
@@ -76,7 +76,7 @@ def decode_files(payload: bytes, *, compressed: bool) -> tuple[FileAdded, ...]:
     body = _body(payload, compressed=compressed)
     try:
         return _files_decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _why_not_decoded(body, error) from error
 
 
@@ -130,7 +130,7 @@ def _why_not_decoded(body: bytes, error: Exception) -> Damaged | TooNew:
             tag = _tag_decoder.decode(raw).tag
             if tag not in _KNOWN_TAGS:
                 return TooNew(f"an event of kind {tag!r} was written by a newer release; upgrade runicorn-es")
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     return Damaged(f"a payload does not decode: {error}")
 

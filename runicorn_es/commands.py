@@ -110,3 +110,6 @@ Command = (
     | RestoreVersion
     | NoteRecovery
 )
+
+# What makes room is carried out when there is none, with the bytes that are kept in reserve.
+MAKING_ROOM = (DeleteVersion, RemoveAlias, NoteRecovery)

@@ -8,7 +8,7 @@ Invariants:
 - A lock is an flock on an open descriptor: it is released when the process ends, however it ends.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 import ctypes
 import errno
@@ -24,6 +24,8 @@ _PUBLIC_MODE = 0o666
 _WAIT_FIRST_S = 0.0005
 _WAIT_MOST_S = 0.02
 _SYNC_FILE_RANGE_WRITE = 2
+_FALLOC_FL_KEEP_SIZE = 1
+_SMALL_FILE_BYTES = 64 * 1024
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -47,6 +49,30 @@ def write_all(descriptor: int, content: bytes | memoryview) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def write_all_at(descriptor: int, content: bytes, offset: int) -> None:
+    """Write all of it from an offset on. Raises OSError, with some of it written."""
+    view = memoryview(content)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written
+
+
+def has_room(descriptor: int, size_bytes: int) -> bool:
+    """Return whether the file has blocks for this many bytes already, as ``make_room`` gives it."""
+    return os.fstat(descriptor).st_blocks * 512 >= size_bytes
+
+
+def make_room(descriptor: int, size_bytes: int) -> None:
+    """Give a file blocks up to this size, which stays what it is. Raises OSError when the disk is full.
+
+    Does nothing on a file system that cannot promise blocks.
+    """
+    if _libc.fallocate(descriptor, _FALLOC_FL_KEEP_SIZE, ctypes.c_int64(0), ctypes.c_int64(size_bytes)) != 0:
+        number = ctypes.get_errno()
+        if number in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+            raise OSError(number, os.strerror(number))
+
+
 def sync(descriptor: int) -> None:
     """Return once the file's bytes and size are on the disk. Raises OSError; then the file must not be trusted."""
     os.fdatasync(descriptor)
@@ -61,15 +87,36 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def sync_filesystem(folder: Path) -> None:
-    """Return once everything written to this folder's file system is on the disk: one call instead of one a file."""
+@contextmanager
+def filesystem_of(folder: Path) -> Iterator[Callable[[], None]]:
+    """Yield a function that returns once all that was written to this folder's file system is on the disk.
+
+    One call instead of one a file. The system tells each open file once that a write failed: enter the block before the
+    first write, so that a failure is told to you also when somebody else's sync met it first.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def sync_all() -> None:
+        sync_filesystem(folder, descriptor)
+
     try:
-        if _libc.syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(folder))
+        yield sync_all
     finally:
         os.close(descriptor)
+
+
+def sync_filesystem(folder: Path, descriptor: int | None = None) -> None:
+    """Return once everything written to this folder's file system is on the disk.
+
+    descriptor: of the folder, opened before what is to be synced was written (``filesystem_of``). Raises OSError.
+    """
+    if descriptor is None:
+        with filesystem_of(folder) as sync_all:
+            return sync_all()
+    if _libc.syncfs(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(folder))
+    return None
 
 
 def start_writing_back(descriptor: int, offset: int, size_bytes: int) -> None:
@@ -107,19 +154,33 @@ def _replace(path: Path, content: bytes, mode: int, *, is_synced: bool) -> None:
         raise
 
 
-def overwrite_file(path: Path, content: bytes) -> None:
-    """Write a small file in place, at once for every process, without waiting for the disk.
-
-    Up to 512 bytes it is one sector, and after a power cut the old or the new one. Replacing the file by a rename would
-    make ext4 write it back on the spot, which costs as much as a sync.
-    """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _PUBLIC_MODE)
+def read_small_file(path: Path) -> bytes:
+    """Return the content of a small file; of a longer one its beginning, and nothing where there is none."""
     try:
-        write_all(descriptor, content)
-        if os.fstat(descriptor).st_size > len(content):
-            os.ftruncate(descriptor, len(content))
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return b""
+    try:
+        return os.pread(descriptor, _SMALL_FILE_BYTES, 0)
     finally:
         os.close(descriptor)
+
+
+def update_file(path: Path, change: Callable[[bytes], bytes | None], *, wait_s: float) -> None:
+    """Write a small file in place, at once for every process, without waiting for the disk.
+
+    ``change`` is given its content, while nobody else updates it, and returns the new one, or None to leave it. Up to
+    512 bytes it is one sector, and after a power cut the old or the new one. Replacing the file by a rename would make
+    ext4 write it back on the spot, which costs as much as a sync. Raises Busy after the wait.
+    """
+    with _open_lock(path, os.O_RDWR | os.O_CREAT) as descriptor:
+        _wait_for(descriptor, path, wait_s=wait_s, poll_s=_WAIT_FIRST_S)
+        present = os.pread(descriptor, _SMALL_FILE_BYTES, 0)
+        content = change(present)
+        if content is not None:
+            write_all_at(descriptor, content, 0)
+            if len(content) < len(present):
+                os.ftruncate(descriptor, len(content))
 
 
 def make_folder(folder: Path, *, mode: int = 0o777) -> None:

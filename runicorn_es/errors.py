@@ -4,13 +4,14 @@
     ├── Rejected          change the request                        exit 2    (ValueError)
     │   ├── Unknown       no such artifact, version, alias or run             (LookupError)
     │   └── Conflict      the store moved on meanwhile; look again
+    ├── DiskFull          make room; deleting still works           exit 1    (OSError)
     ├── Busy              retry later; somebody holds the lock      exit 75   (TimeoutError)
     ├── Damaged           bytes on disk are not what was written    exit 65
     │   ├── BlobDamaged   a blob is missing or its bytes are wrong
     │   └── WriteFailed   a write or sync failed; open anew                   (OSError)
     └── TooNew            written by a newer release; upgrade       exit 76
 
-``FileNotFoundError``, ``PermissionError`` and a full disk pass through as the ``OSError`` they are.
+``FileNotFoundError``, ``PermissionError`` and what else the system refuses pass through as the ``OSError`` they are.
 """
 
 
@@ -32,6 +33,10 @@ class Unknown(Rejected, LookupError):
 
 class Conflict(Rejected):
     """The request was based on a state that is no longer so; look again and decide anew."""
+
+
+class DiskFull(RunicornError, OSError):
+    """There is no room for another batch; nothing was written. What makes room, such as deleting, still works."""
 
 
 class Busy(RunicornError, TimeoutError):

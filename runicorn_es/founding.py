@@ -16,7 +16,7 @@ from runicorn_es.errors import Damaged, Rejected, TooNew, Unknown
 from runicorn_es.layout import Layout
 from runicorn_es.log import START, Log
 from runicorn_es.log.segment import MAGIC, STORE_ID_BYTES
-from runicorn_es.pool import Pool
+from runicorn_es.pool import create_pool
 
 _HASHES = {"blobs": "blake3-256", "log": "sha-256"}
 
@@ -93,7 +93,7 @@ def _make(layout: Layout, ambient: Ambient) -> Identity:
     # Who may write the store must be able to sign for it: its owner, or the group that it was made for.
     is_shared = bool(layout.root.stat().st_mode & 0o020)
     durable.make_folder(layout.keys, mode=0o770 if is_shared else 0o700)
-    Pool(layout).create()
+    create_pool(layout)
     store_id = _id_of_log(layout.segment(START.segment))
     if store_id is None:
         store_id = ambient.token(STORE_ID_BYTES)

@@ -23,6 +23,7 @@ class Layout:
         self.checkpoint = root / "checkpoint"
         self.pool = root / "pool"
         self._pool = str(self.pool)
+        self._log = str(self.log)
         self.incoming = root / "pool" / "incoming"
         self.pool_quarantine = root / "pool" / "quarantine"
         self.projections = root / "projections"
@@ -33,7 +34,11 @@ class Layout:
 
     def segment(self, first_index: int) -> Path:
         """Return the path of the segment whose first record has this index."""
-        return self.log / f"{first_index:020d}{SEGMENT_SUFFIX}"
+        return Path(self.segment_text(first_index))
+
+    def segment_text(self, first_index: int) -> str:
+        """Return the same as a text, for those who ask for every batch."""
+        return f"{self._log}/{first_index:020d}{SEGMENT_SUFFIX}"
 
     def fan_out(self) -> list[Path]:
         """Return the 256 folders of the pool, made once when the store is made."""

@@ -3,13 +3,14 @@
 Invariants:
 - Whoever appends holds the writer's lock, and has read the log up to its end under that lock.
 - A call that changes something returns only after its batch is durable; one that finds nothing to change, only after
-  what it found is durable.
+  what it found is durable. The sync comes after the lock: others write meanwhile, and threads share one.
+- What is signed is durable, and continues what was signed before.
 - The tables' cursor is written in the same transaction as the rows; it may lag behind the log, never lead.
 - After a write or a sync has failed, this object writes no more.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 import errno
 import os
@@ -20,17 +21,19 @@ from typing import Self
 
 from runicorn_es import codec, decisions, durable, founding, merkle, projections, queries, settings, tables
 from runicorn_es.ambient import SYSTEM, Ambient
-from runicorn_es.commands import Command, NoteRecovery
+from runicorn_es.commands import MAKING_ROOM, Command, NoteRecovery
 from runicorn_es.errors import Busy, Damaged, Rejected, RunicornError, WriteFailed
 from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded, StoreCreated
 from runicorn_es.layout import Layout
 from runicorn_es.log import START, Entry, Log, Position, Record
 from runicorn_es.log.record import BLANKABLE, COMPRESSED, PAGE
 from runicorn_es.pool import Pool, stat_cache
+from runicorn_es.pool.hashed import HashedBlobs
 from runicorn_es.projections.rows import Contradiction
-from runicorn_es.queries import View
+from runicorn_es.queries import Tip, View
 from runicorn_es.signing import Head, Keys, Signer, claimed_head
-from runicorn_es.tables import MemoryTables, Tables, TablesFailed
+from runicorn_es.tables import MemoryTables, Reader, Tables, TablesFailed, Writer
+from runicorn_es.turns import SharedTurn, TurnFailed
 
 
 class Ledger:
@@ -52,11 +55,8 @@ class Ledger:
         self._ambient = ambient
         self._lock_wait_s = lock_wait_s
         self.identity = founding.require(self.layout) if read_only else founding.found(self.layout, ambient)
-        self._log = Log(self.layout, self.identity.raw_id)
-        self.pool = Pool(self.layout, read_only=read_only)
+        self.pool = Pool(self.layout, HashedBlobs(self._reading_rows, self._writing_rows), read_only=read_only)
         self._keys = Keys(self.layout.keys, self.identity.origin)
-        # The checkpoint that this object wrote last.
-        self._signed: str | None = None
         self._failure: BaseException | None = None
         self._is_closed = False
         self._begin_in_this_process()
@@ -67,17 +67,21 @@ class Ledger:
         The events of pages and references are not among those returned. Raises Rejected and its kinds when the command
         cannot be met, Busy when another writer held the lock too long, OSError or WriteFailed when the disk failed.
         """
-        with self._writing() as position:
-            if key is not None and (events := self._events_under(key, position)) is not None:
-                return events
+        with self._changing() as position:
             with self._tables.reading() as rows:
-                drafts = decisions.decide(command, View(rows, self._log))
-            if not drafts:
-                # What was found may have been written by a process that died before its sync.
-                self._log.sync(position)
-                return ()
-            self._append(drafts, position, run=run, key=key)
-            return tuple(event for draft in drafts if not draft.is_page for event in draft.events)
+                view = View(rows, self._log)
+                events = self._events_under(key, view)
+                drafts = decisions.decide(command, view) if events is None else []
+                tip = queries.tip(view)
+            if drafts:
+                may_use_reserve = isinstance(command, MAKING_ROOM)
+                self._append(drafts, position, tip, run=run, key=key, may_use_reserve=may_use_reserve)
+            else:
+                # What was found may not be durable yet, and its writer may have died.
+                self._reached = position, Head(tip.size, tip.root)
+        if not drafts:
+            return events or ()
+        return tuple(event for draft in drafts if not draft.is_page for event in draft.events)
 
     def repeated(self, key: str) -> tuple[Event, ...] | None:
         """Return the events of the batch that was appended under this idempotency key, durably, or None."""
@@ -85,8 +89,11 @@ class Ledger:
             is_known = queries.batch_of_key(view, key) is not None
         if not is_known:
             return None
-        with self._writing() as position:
-            return self._events_under(key, position)
+        with self._changing() as position, self._tables.reading() as rows:
+            view = View(rows, self._log)
+            events = self._events_under(key, view)
+            self._reached = position, Head(*queries.head(view))
+        return events
 
     def rebuild(self) -> list[bytes]:
         """Fold the tables anew from the log and return the keys whose rows differed from the old ones.
@@ -140,18 +147,24 @@ class Ledger:
 
     def _begin_in_this_process(self) -> None:
         self._pid = os.getpid()
+        self._tables: Tables
+        self._log = Log(self.layout, self.identity.raw_id)
         self._thread_lock = Lock()
+        self._syncing = SharedTurn(self._sync_and_sign)
         self._position = START
-        self._has_recovered = False
+        # Up to where this object has written, or found what others wrote, and the head there.
+        self._reached = START, Head(0, merkle.root([]))
+        # The checkpoint that was last found to be continued by the log, and its head.
+        self._continued: tuple[bytes, Head | None] = b"", None
         self._tables = self._open_tables()
         try:
             self._catch_up_or_begin_anew()
             self._require_acknowledged()
             if not self.is_read_only and self._position == START:
-                with self._writing() as position:
+                with self._changing() as position:
                     if position == START:
                         event = StoreCreated(self.identity.raw_id, settings.FORMAT_VERSION)
-                        self._append([Draft("", (event,))], position)
+                        self._append([Draft("", (event,))], position, self._tip())
         except BaseException:
             self._tables.close()
             raise
@@ -189,7 +202,7 @@ class Ledger:
 
     def _require_acknowledged(self) -> None:
         """Raise Damaged when the log ends before its checkpoint. A torn tail behind it is the next writer's affair."""
-        claimed = claimed_head(self.layout.checkpoint, self.identity.origin)
+        claimed = claimed_head(durable.read_small_file(self.layout.checkpoint), self.identity.origin)
         if claimed is None or claimed.size <= self._position.index:
             return
         # The checkpoint may speak of a batch that was appended since we caught up.
@@ -239,11 +252,25 @@ class Ledger:
         finally:
             self._thread_lock.release()
 
+    @contextmanager
+    def _changing(self) -> Iterator[Position]:
+        """Hold the writer's lock for the length of a block, and make what it appends durable after it.
+
+        Until then a lease on the log's folder says that a sync is under way.
+        """
+        with ExitStack() as under_way:
+            with self._writing() as position:
+                under_way.enter_context(durable.leased(self.layout.log))
+                yield position
+            self._make_durable()
+
     def _end_of_log(self) -> Position:
-        """Return where the log ends, with the tables caught up. The lock must be held."""
+        """Return where the log ends, with the tables caught up and no torn tail. The lock must be held."""
         position = self._position
         # Where nothing follows is the end, however old the position is; and the tables were folded up to it.
-        return self._catch_up() if self._log.has_more(position) else position
+        if self._log.holds(position) and not self._log.has_more(position):
+            return position
+        return self._recover(self._catch_up() if self._log.has_more(position) else position)
 
     @contextmanager
     def _poisoned_by(self, kind: type[OSError]) -> Iterator[None]:
@@ -258,67 +285,120 @@ class Ledger:
     def _recover(self, position: Position) -> Position:
         """Move a torn tail out of the way; returns the end of the log. The lock must be held, the tables caught up."""
         position = self._log.tip(position)
-        if self._has_recovered and not self._log.has_more(position):
+        if self._log.holds(position) and not self._log.has_more(position):
             return position
-        cut = self._log.cut_tail(position, self._acknowledged(), self._ambient.now_ns())
-        self._log.sync(position)
-        self._has_recovered = True
+        # Whoever has written and is not done with the sync finishes first; nobody begins, for we hold the lock.
+        with durable.leased(self.layout.log, exclusive=True, wait_s=self._lock_wait_s):
+            acknowledged = self._acknowledged()
+            cut = self._log.cut_tail(position, acknowledged, self._ambient.now_ns())
+            if self._log.holds(position):
+                pass
+            elif acknowledged < position.index:
+                # Written by somebody who died before it was signed, or whose sync failed.
+                self._log.write_anew(position)
+            else:
+                self._log.hold(position)
         if cut is None:
             return position
+        tip = self._tip()
         note = NoteRecovery(cut.segment, cut.offset, cut.size_bytes, cut.quarantine)
         with self._tables.reading() as rows:
             drafts = decisions.decide(note, View(rows, self._log))
-        return self._append(drafts, position)
+        return self._append(drafts, position, tip, may_use_reserve=True)
 
-    def _events_under(self, key: str, position: Position) -> tuple[Event, ...] | None:
+    def _reading_rows(self) -> AbstractContextManager[Reader]:
+        """Open the tables that are in use now: they may be others than a moment ago."""
+        return self._tables.reading()
+
+    def _writing_rows(self) -> AbstractContextManager[Writer]:
+        return self._tables.writing()
+
+    def _tip(self) -> Tip:
         with self._tables.reading() as rows:
-            view = View(rows, self._log)
-            earlier = queries.batch_of_key(view, key)
-            events = None if earlier is None else view.events(earlier)
-        self._log.sync(position)
-        return events
+            return queries.tip(View(rows, self._log))
+
+    def _events_under(self, key: str | None, view: View) -> tuple[Event, ...] | None:
+        """Return the events of the batch that was appended under an idempotency key, if there is one."""
+        earlier = None if key is None else queries.batch_of_key(view, key)
+        return None if earlier is None else view.events(earlier)
 
     def _append(
-        self, drafts: Sequence[Draft], position: Position, *, run: str | None = None, key: str | None = None
+        self,
+        drafts: Sequence[Draft],
+        position: Position,
+        tip: Tip,
+        *,
+        run: str | None = None,
+        key: str | None = None,
+        may_use_reserve: bool = False,
     ) -> Position:
-        """Append a batch, fold it, sign the new head, and return the end of the log then. The lock must be held.
+        """Append a batch, fold it, and return the end of the log then; it is not durable yet. The lock must be held.
 
-        ``position`` is the end of the log as found under the lock: never what this object remembers, which a thread
-        that only reads may set to an older one at any moment.
+        ``position`` is the end of the log as found under the lock, and ``tip`` what the tables say of it: never what
+        this object remembers, which a thread that only reads may set to an older one at any moment.
         """
         # What cannot be signed is not written.
         self._signer()
-        self._require_continued()
+        signed = self._require_continued(tip)
         drafts = self._with_actor(drafts, run, key)
         entries = []
         for draft in drafts:
             payload, is_compressed = codec.encode(draft.events, self._ambient.token(codec.SALT_BYTES))
             flags = COMPRESSED * is_compressed | PAGE * draft.is_page | BLANKABLE * draft.is_blankable
             entries.append(Entry(draft.subject, payload, flags))
-        records, behind = self._log.append(entries, position, self._time_ns(position))
+        records, behind = self._log.append(
+            entries,
+            position,
+            max(self._ambient.now_ns(), tip.time_ns),
+            is_overlapping=tip.size != (signed.size if signed else 0),
+            may_use_reserve=may_use_reserve,
+        )
         try:
-            size, root = self._fold(records, position, behind)
+            head = self._fold(records, position, behind)
         except TablesFailed:
-            # The batch is durable. The old tables may be in use by other threads, and are left open.
+            # The batch is written. The old tables may be in use by other threads, and are left open.
             self._tables = MemoryTables()
             self._fold_into(self._tables)
-            size, root = self._fold(records, position, behind)
+            head = self._fold(records, position, behind)
         self._position = behind
-        self._publish(Head(size, root))
+        self._reached = behind, head
         return behind
 
-    def _publish(self, head: Head) -> None:
-        """Sign a head and let everybody see it."""
-        self._signed = self._signer().sign(head)
-        durable.overwrite_file(self.layout.checkpoint, self._signed.encode())
+    def _make_durable(self) -> None:
+        """Return once all that this object has written or found is durable and signed. The lock need not be held."""
+        try:
+            self._syncing.take()
+        except TurnFailed as error:
+            self._require_writable()
+            raise Damaged(str(error)) from error
 
-    def _fold(self, records: Sequence[Record], position: Position, behind: Position) -> tuple[int, bytes]:
-        """Fold the batch that was just appended; returns the size and the root of the log then."""
+    def _sync_and_sign(self) -> None:
+        # A sync that failed is never tried again.
+        self._require_writable()
+        position, head = self._reached
+        with self._poisoned_by(OSError):
+            self._log.sync(position)
+            self._publish(head)
+
+    def _publish(self, head: Head) -> None:
+        """Sign a head, unless a later one is signed already, and let everybody see it."""
+        signed = self._signer().sign(head).encode()
+
+        def replace(present: bytes) -> bytes | None:
+            found = self._continued[1] if present == self._continued[0] else self._keys.trust().head_of(present)
+            return None if found is not None and found.size >= head.size else signed
+
+        # Whoever keeps us waiting is about to sign what we wrote.
+        with suppress(Busy):
+            durable.update_file(self.layout.checkpoint, replace, wait_s=1)
+
+    def _fold(self, records: Sequence[Record], position: Position, behind: Position) -> Head:
+        """Fold the batch that was just appended; returns the head of the log then."""
         with self._tables.writing() as out:
             # A reader may have been quicker to fold what we appended.
             if (projections.cursor(out) or START).index == position.index:
                 projections.fold(records, behind, out)
-            return queries.head(View(out, self._log))
+            return Head(*queries.head(View(out, self._log)))
 
     def _with_actor(self, drafts: Sequence[Draft], run: str | None, key: str | None) -> list[Draft]:
         """Say who appends the batch, in its first record that holds neither files nor references."""
@@ -331,26 +411,30 @@ class Ledger:
                 break
         return signed
 
-    def _require_continued(self) -> None:
-        """Raise Damaged unless the log continues what was signed last: two histories are never signed with one key."""
-        if self._signed is not None and self.layout.checkpoint.read_text() == self._signed:
-            # We signed it ourselves, and nobody has appended since.
-            return
-        claimed = claimed_head(self.layout.checkpoint, self.identity.origin)
+    def _require_continued(self, tip: Tip) -> Head | None:
+        """Return the head that was signed last; None if none is known.
+
+        Raises Damaged unless the log continues it: two histories are never signed with one key.
+        """
+        text = durable.read_small_file(self.layout.checkpoint)
+        if text == self._continued[0]:
+            return self._continued[1]
+        claimed = claimed_head(text, self.identity.origin)
         if claimed is None:
-            return
-        with self._tables.reading() as rows:
-            size, root = queries.head(View(rows, self._log))
-        if claimed == Head(size, root):
-            return
-        if claimed.size <= size and merkle.root(self._log.leaves(claimed.size)) == claimed.root:
-            # A writer died between its batch and its checkpoint.
-            return
+            return None
+        is_continued = tip.heads.get(claimed.size) == claimed.root
+        if not is_continued and claimed.size <= tip.size:
+            # Far behind: its writers died between their batches and their checkpoints.
+            is_continued = merkle.root(self._log.leaves(claimed.size)) == claimed.root
+        if is_continued:
+            self._continued = text, claimed
+            return claimed
         if self._acknowledged():
             raise Damaged(
                 f"the log has another history than {self.layout.checkpoint} was signed for ({claimed.size} records); "
                 "it was put together from two copies of this store, or rewritten; run `runicorn-es audit`"
             )
+        return None
 
     def _catch_up(self) -> Position:
         position = self._fold_into(self._tables)
@@ -369,14 +453,6 @@ class Ledger:
                         break
                 else:
                     return position
-
-    def _time_ns(self, position: Position) -> int:
-        """Return the time of the next batch: now, but never before the last one."""
-        now_ns = self._ambient.now_ns()
-        if position.index == 0:
-            return now_ns
-        with self._tables.reading() as rows:
-            return max(now_ns, View(rows, self._log).record(position.index - 1).time_ns)
 
     def _signer(self) -> Signer:
         return self._keys.signer(self._ambient.token, self._ambient.passphrase)

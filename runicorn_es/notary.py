@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from runicorn_es import founding, merkle, proofs, tiles
+from runicorn_es import durable, founding, merkle, proofs, tiles
 from runicorn_es.errors import Damaged, Rejected
 from runicorn_es.events import Draft, KeyRotated
 from runicorn_es.layout import Layout
@@ -105,14 +105,17 @@ class Notary(Ledger):
             retiring = self._signer()
             seeds, successor = self._keys.successor(self._ambient.token)
             event = KeyRotated(str(successor.ed25519), str(successor.ml_dsa_44))
-            self._append([Draft("", (event,))], position)
+            self._append([Draft("", (event,))], position, self._tip())
+            self._make_durable()
             checkpoint, head = self._published()
             leaves = self._log.leaves(head.size)
             endorsement = proofs.prove_inclusion(self._log.record(position.index), leaves, checkpoint)
             public = str(retiring.ed25519), str(retiring.ml_dsa_44)
             retired = Retired(public, head.size, msgspec.Raw(proofs.encode(endorsement)))
             self._keys.succeed(seeds, retired, self._ambient.passphrase, self._ambient.token)
-            self._publish(head)
+            durable.update_file(
+                self.layout.checkpoint, lambda _: self._signer().sign(head).encode(), wait_s=self._lock_wait_s
+            )
 
     def set_passphrase(self, passphrase: str | None) -> None:
         """Put the signing key under a passphrase, or under another; None: under none.

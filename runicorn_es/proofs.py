@@ -19,6 +19,7 @@ from runicorn_es.signing.note import parse_key
 
 _BUNDLE_BYTES_MAX = 4 * 1024 * 1024
 _PROOF_HASHES_MAX = 64
+_ENDORSEMENTS_MAX = 64
 
 
 class Inclusion(
@@ -102,7 +103,10 @@ def prove_consistency(
 
 def read_endorsement(content: bytes) -> Inclusion:
     """Return the proof by which a retired key named its successor. Raises MsgspecError."""
-    return _endorsement_decoder.decode(content)
+    try:
+        return _endorsement_decoder.decode(content)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def encode(bundle: Bundle) -> bytes:
@@ -111,8 +115,9 @@ def encode(bundle: Bundle) -> bytes:
 
 
 def verify(content: bytes, verifier_key: str) -> Proven:
-    """Return what a bundle proves to whoever trusts this key (``name+id+base64``). Raises Rejected if it does not.
+    """Return what a bundle proves to whoever trusts this key (``name+id+base64``).
 
+    Raises Rejected if it proves nothing, TooNew when what it proves was written by a newer release.
     A bundle that was made after the key was retired carries the proofs that lead from it to the key in use.
     """
     if len(content) > _BUNDLE_BYTES_MAX:
@@ -183,6 +188,8 @@ def _verify_fork(bundle: Fork, trust: Trust) -> Proven:
 
 def _extended(trust: Trust, endorsements: tuple[Inclusion, ...]) -> Trust:
     """Return the trust in a key together with that in those which followed it, by its own word."""
+    if len(endorsements) > _ENDORSEMENTS_MAX:
+        raise Rejected(f"a proof with {len(endorsements)} endorsements is not one of ours")
     for one in endorsements:
         try:
             proven = _verify_inclusion(one, trust)

@@ -107,6 +107,14 @@ def _replace_segment(layout: Layout, name: str, content: Path) -> None:
 
 
 def _repair_blobs(layout: Layout, other: Layout) -> list[str]:
+    with durable.filesystem_of(layout.pool) as sync_all:
+        taken = _take_blobs(layout, other)
+        if taken:
+            sync_all()
+    return taken
+
+
+def _take_blobs(layout: Layout, other: Layout) -> list[str]:
     taken: list[str] = []
     damaged = [finding for finding in audit(layout.root).findings if finding.kind == "blob" and finding.path]
     for finding in damaged:
@@ -131,8 +139,6 @@ def _repair_blobs(layout: Layout, other: Layout) -> list[str]:
             durable.rename(target, layout.pool_quarantine / f"{digest.hex()}-{os.urandom(4).hex()}")
         durable.rename(staged, target)
         taken.append(digest.hex())
-    if taken:
-        durable.sync_filesystem(layout.pool)
     return taken
 
 

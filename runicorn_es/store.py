@@ -1,6 +1,7 @@
 """What users ask of a store and have it do. Every method is one command or one query."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 import os
 from pathlib import Path
 
@@ -16,10 +17,12 @@ from runicorn_es.location import storage_root
 from runicorn_es.log import Record
 from runicorn_es.names import parse_reference
 from runicorn_es.notary import Notary
+from runicorn_es.pool import size_bytes_of
 from runicorn_es.pool.ingest import Progress, Source, taking_in
 from runicorn_es.pool.stat_cache import TableStatCache
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
 from runicorn_es.queries import Direction, Lineage, Stats
+from runicorn_es.tables import TablesFailed
 
 
 class Store(Notary):
@@ -55,10 +58,10 @@ class Store(Notary):
         require_tree([path for path, _ in sources])
         with self.reading() as view:
             decisions.require_loggable(view, artifact.name, artifact.type)
-        cache = TableStatCache(self._tables.reading, self._tables.writing)
+        cache = TableStatCache(self._reading_rows, self._writing_rows)
         token = f"{os.getpid()}-{self._ambient.token(8).hex()}"
         intake = taking_in(
-            self.layout, [source for _, source in sources], token=token, cache=cache, progress=progress or _silently
+            self.pool, [source for _, source in sources], token=token, cache=cache, progress=progress or _silently
         )
         with self._poisoned_by(WriteFailed), intake as stored:
             files = (
@@ -80,7 +83,10 @@ class Store(Notary):
                 parsed,
             )
             created = _the_version(self.execute(command, run=run, key=key), artifact.name)
-        cache.flush()
+        # What was logged is logged, whatever becomes of what is only remembered.
+        with suppress(TablesFailed, OSError):
+            cache.flush()
+            self.pool.hashed.flush()
         return _number_of(created, artifact)
 
     def alias(self, spec: str, alias: str, *, reason: str | None = None, expected: int | None = None) -> None:
@@ -141,7 +147,7 @@ class Store(Notary):
     def stats(self) -> Stats:
         """Return how many artifacts and versions there are, how large they are, and what the pool saves."""
         with self.reading() as view:
-            return queries.stats(view, self.pool.size_bytes())
+            return queries.stats(view, size_bytes_of(self.layout))
 
     def lineage(self, spec: str, direction: Direction = "both", depth: int | None = None) -> Lineage:
         """Return what a version was made from and what was made with it, through the runs between.

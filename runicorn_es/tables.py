@@ -30,6 +30,7 @@ _META = struct.Struct("<IIQQ")
 _MAGIC = 0xBEEFC0DE
 _PAGE_HEADER_BYTES = 16
 _DB_BYTES = 48
+_READER_BYTES = 64
 
 
 class TablesFailed(Damaged):
@@ -382,6 +383,7 @@ def _open(folder: Path) -> lmdb.Environment:
 
 
 def _open_with(folder: Path, map_bytes: int) -> lmdb.Environment:
+    _give_readers_room(folder / "lock.mdb")
     environment = lmdb.open(
         str(folder),
         map_size=map_bytes,
@@ -394,6 +396,15 @@ def _open_with(folder: Path, map_bytes: int) -> lmdb.Environment:
     # Slots of readers that were killed would keep old pages alive for ever.
     environment.reader_check()
     return environment
+
+
+def _give_readers_room(lock_file: Path) -> None:
+    """Give LMDB's table of readers its blocks. It is mapped, and on a full disk a missing block kills the process."""
+    descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        os.posix_fallocate(descriptor, 0, (settings.LMDB_READERS_MAX + 2) * _READER_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _end_of(prefix: bytes) -> bytes | None:

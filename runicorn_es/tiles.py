@@ -39,11 +39,12 @@ def export(log: Log, head: Head, checkpoint: str, target: Path) -> Exported:
     _require_beginning(log, head, checkpoint, target)
     durable.make_folder(target)
     writing = _Writing(target)
-    records = (one for batch, _ in log.batches() for one in batch)
-    for one in islice(records, head.size):
-        writing.add(record.encode_header(one), one.leaf)
-    writing.finish()
-    durable.sync_filesystem(target)
+    with durable.filesystem_of(target) as sync_all:
+        records = (one for batch, _ in log.batches() for one in batch)
+        for one in islice(records, head.size):
+            writing.add(record.encode_header(one), one.leaf)
+        writing.finish()
+        sync_all()
     durable.write_file(target / "checkpoint", checkpoint.encode())
     return Exported(head.size, writing.written + 1)
 

@@ -28,6 +28,11 @@ def pytest_addoption(parser):
     parser.addoption(
         "--all-faults", action="store_true", help="inject every kind of fault at every call, not a choice of them"
     )
+    parser.addoption(
+        "--fuzz-executions", type=int, default=8_000, metavar="N", help="inputs that each reader of bytes is tried with"
+    )
+    parser.addoption("--all-cuts", action="store_true", help="cut the power of a real file system at more moments")
+    parser.addoption("--all-flips", action="store_true", help="flip thousands of bits in the tables, not some hundred")
 
 
 @pytest.fixture(autouse=True)

@@ -78,13 +78,44 @@ def mode_of(path: Path) -> int:
 # Files.
 
 
-@pytest.mark.parametrize("write", [durable.write_file, durable.overwrite_file])
+def overwrite(path: Path, content: bytes) -> None:
+    durable.update_file(path, lambda _: content, wait_s=0)
+
+
+@pytest.mark.parametrize("write", [durable.write_file, durable.put_file, overwrite])
 def test_a_file_is_made_and_replaced_and_nothing_else_stays(tmp_path, write):
     write(tmp_path / "file", b"old and longer")
     write(tmp_path / "file", b"new")
 
     assert (tmp_path / "file").read_bytes() == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_update_is_given_what_is_there_and_may_leave_it(tmp_path):
+    path = tmp_path / "file"
+    assert durable.read_small_file(path) == b""
+    durable.update_file(path, lambda present: present + b"one", wait_s=0)
+    durable.update_file(path, lambda present: present + b", two", wait_s=0)
+    durable.update_file(path, lambda _: None, wait_s=0)
+
+    assert durable.read_small_file(path) == b"one, two"
+
+
+def test_of_two_who_update_a_file_the_second_sees_what_the_first_wrote(tmp_path):
+    path = tmp_path / "file"
+    with durable.locked(path, wait_s=0, holder="somebody"), pytest.raises(Busy):
+        durable.update_file(path, lambda _: b"lost", wait_s=0)
+
+
+def test_a_file_is_given_room_beyond_its_end_without_growing(tmp_path):
+    with (tmp_path / "file").open("w+b") as opened:
+        opened.write(b"content")
+        opened.flush()
+        assert not durable.has_room(opened.fileno(), 100_000)
+        durable.make_room(opened.fileno(), 100_000)
+
+        assert durable.has_room(opened.fileno(), 100_000)
+        assert os.fstat(opened.fileno()).st_size == 7
 
 
 def test_who_has_the_old_file_open_goes_on_reading_it(tmp_path):
@@ -134,7 +165,7 @@ def test_other_files_honour_the_umask(tmp_path, umask, mode):
     before = os.umask(umask)
     try:
         durable.write_file(tmp_path / "file", b"")
-        durable.overwrite_file(tmp_path / "other", b"")
+        overwrite(tmp_path / "other", b"")
         take(tmp_path / "lock")
     finally:
         os.umask(before)

@@ -27,6 +27,7 @@ def test_every_error_is_exported_documented_and_of_the_one_tree(kind):
         (rn.BlobDamaged, rn.Damaged),
         (rn.WriteFailed, rn.Damaged),
         (rn.WriteFailed, OSError),
+        (rn.DiskFull, OSError),
     ],
 )
 def test_an_error_is_also_what_people_would_catch(kind, caught_as):
@@ -39,6 +40,7 @@ def test_an_error_is_also_what_people_would_catch(kind, caught_as):
         (rn.Rejected, 2),
         (rn.Unknown, 2),
         (rn.Conflict, 2),
+        (rn.DiskFull, 1),
         (rn.Busy, 75),
         (rn.Damaged, 65),
         (rn.BlobDamaged, 65),

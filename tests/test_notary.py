@@ -159,6 +159,16 @@ def test_a_stolen_key_signs_nothing_after_it_was_retired(store, copy):
         proofs.verify(bundle(forged), trusted)
 
 
+def test_a_bundle_with_thousands_of_endorsements_is_refused_at_once(store):
+    key = store.verifier_keys()[0]
+    store.rotate_key()
+    proof = store.prove(1)
+    padded = msgspec.structs.replace(proof, endorsements=proof.endorsements * 65)
+
+    with pytest.raises(rn.Rejected, match="65 endorsements"):
+        proofs.verify(bundle(padded), key)
+
+
 def test_a_rotation_that_died_is_done_again(store, monkeypatch):
     kept = store.checkpoint()
     trusted = store.verifier_keys()[0]

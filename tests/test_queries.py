@@ -366,7 +366,7 @@ def test_versions_that_name_a_blob_are_all_found_deleted_ones_too():
 def test_a_record_that_does_not_hold_what_the_tables_say_is_damage():
     state = given(created(1), BlobsReclaimed(1, 1))
 
-    with pytest.raises(Damaged, match="record 1 holds no VersionCreated"):
+    with pytest.raises(Damaged, match="record 1 holds a VersionCreated, and it holds none"):
         queries.content.event_at(state, 1, VersionCreated)
 
 
@@ -505,7 +505,7 @@ def test_a_record_that_stands_where_another_should_is_damage():
     state = given(created(1), created(2))
     state.log.records.reverse()
 
-    with pytest.raises(Damaged, match="record 0 was looked for where record 1 stands"):
+    with pytest.raises(Damaged, match="record 0 is not where the projections say; record 1 is"):
         state.record(0)
 
 

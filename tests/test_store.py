@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from threading import Barrier, Event, Thread
+import time
 
 import lmdb
 import pytest
@@ -22,6 +23,7 @@ from runicorn_es import durable, settings
 from runicorn_es.ambient import Actor, Ambient
 from runicorn_es.commands import SetAlias
 from runicorn_es.events import AliasSet, BatchAppended, FileAdded, VersionCreated, VersionDeleted
+from runicorn_es.log.record import OVERLAPPING
 from runicorn_es.names import parse_reference
 from runicorn_es.projections.rows import ARTIFACTS, VERSIONS
 
@@ -773,7 +775,7 @@ def fails_once(monkeypatch):
     return arrange
 
 
-@pytest.mark.parametrize("call", ["sync", "write_all"])
+@pytest.mark.parametrize("call", ["sync", "write_all_at"])
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
 def test_after_a_failed_write_or_sync_a_store_writes_no_more_but_answers(store, fails_once, call, number):
     version(store, b"one")
@@ -816,6 +818,13 @@ def test_a_full_disk_while_files_are_copied_is_no_reason_to_write_no_more(store,
     assert version(store, b"three") == 2
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def test_another_store_of_the_process_is_not_stopped_by_the_failure_of_one(store, fails_once):
     version(store)
     with rn.open_store(store.layout.root) as other:
@@ -826,7 +835,7 @@ def test_another_store_of_the_process_is_not_stopped_by_the_failure_of_one(store
         assert version(other) == 2
 
 
-def test_who_waited_while_another_thread_failed_writes_nothing(store, monkeypatch):
+def test_who_waited_while_another_thread_failed_is_told_nothing_else(store, monkeypatch):
     is_writing, may_fail = Event(), Event()
     version(store)
 
@@ -855,8 +864,63 @@ def test_who_waited_while_another_thread_failed_writes_nothing(store, monkeypatc
     monkeypatch.undo()
 
     assert kinds == ([OSError], [rn.WriteFailed])
-    with rn.open_store(store.layout.root) as again:
-        assert "second" not in [row.alias for row in again.aliases("m")]
+
+
+def test_threads_share_a_sync_and_none_is_answered_before_one_that_covers_it(store, monkeypatch):
+    version(store)
+    is_syncing, may_sync, synced = Event(), Event(), []
+    sync = durable.sync
+
+    def wait_once_and_sync(descriptor):
+        is_syncing.set()
+        may_sync.wait(30)
+        synced.append(store.layout.segment(0).stat().st_size)
+        sync(descriptor)
+
+    answered: list[int] = []
+
+    def ask(alias: str) -> None:
+        store.alias("m", alias)
+        answered.append(len(synced))
+
+    monkeypatch.setattr(durable, "sync", wait_once_and_sync)
+    threads = [Thread(target=ask, args=(f"alias-{number}",)) for number in range(8)]
+    threads[0].start()
+    is_syncing.wait(30)
+    for thread in threads[1:]:
+        thread.start()
+    wait_until(lambda: len(store.aliases("m")) == 8)
+    assert answered == []
+    may_sync.set()
+    for thread in threads:
+        thread.join()
+
+    # The first one's, and one for all others, who had written while it was under way.
+    assert len(synced) == 2
+    assert sorted(answered)[1:] == [2] * 7
+
+
+def test_a_batch_that_was_written_while_another_was_not_durable_says_so(store, monkeypatch):
+    version(store)
+    flags = {}
+    is_syncing, may_sync = Event(), Event()
+    monkeypatch.setattr(durable, "sync", lambda _: (is_syncing.set(), may_sync.wait(30)))
+    first = Thread(target=store.alias, args=("m", "first"))
+    first.start()
+    is_syncing.wait(30)
+    second = Thread(target=store.alias, args=("m", "second"))
+    second.start()
+    wait_until(lambda: len(store.aliases("m")) == 2)
+    may_sync.set()
+    first.join()
+    second.join()
+    store.alias("m", "third")
+
+    for record, events in store.events():
+        for event in events:
+            if isinstance(event, AliasSet):
+                flags[event.alias] = bool(record.flags & OVERLAPPING)
+    assert flags == {"first": False, "second": True, "third": False}
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

@@ -40,6 +40,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "Rejected",
         "Unknown",
         "Conflict",
+        "DiskFull",
         "Busy",
         "Damaged",
         "BlobDamaged",

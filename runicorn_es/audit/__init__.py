@@ -7,7 +7,7 @@ read-only disk, and while others write: it looks at what was there when it began
 from collections.abc import Callable
 from pathlib import Path
 
-from runicorn_es import founding, projections, tables
+from runicorn_es import durable, founding, projections, tables
 from runicorn_es.audit.holdings import Holdings
 from runicorn_es.audit.reading import LogReading
 from runicorn_es.audit.report import Finding, Report
@@ -78,6 +78,8 @@ class _TablesComparison:
                 if rows is not None:
                     self._cursor = projections.cursor(rows)
                     self._rows = {key: row for key, row in rows.scan(b"") if not key.startswith(stat_cache.PREFIX)}
+                    # A row is found in another way than by going through all of them, and so by other pages.
+                    self._rows = {key: rows.get(key) or b"" for key in self._rows}
         except (tables.TablesFailed, Contradiction) as error:
             self._failure = str(error)
 
@@ -120,7 +122,7 @@ def _check_claims(claims: list[tuple[Path, Head | None]], identity: Identity, lo
     findings = []
     for path, head in claims:
         if head is None:
-            is_forged = claimed_head(path, identity.origin) is not None
+            is_forged = claimed_head(durable.read_small_file(path), identity.origin) is not None
             message = f"{path} is not signed with this store's key" if is_forged else f"{path} holds no checkpoint"
             remedy = "ask who changed it" if is_forged else "nothing after a power cut: the next batch makes a new one"
             findings.append(Finding("checkpoint", message, remedy, is_damage=is_forged, path=str(path)))

@@ -52,6 +52,7 @@ class LogReading:
         self._heads_wanted = frozenset(heads_wanted)
         self._frontier: list[bytes] = []
         self._batch: list[Record] = []
+        self._perhaps_torn: list[Record | Gap] = []
         self._blanks: dict[int, Record] = {}
         self._blanked: set[int] = set()
         self._runs: set[str] = set()
@@ -71,17 +72,42 @@ class LogReading:
     def read(self, on_batch: Callable[[list[Record]], None], progress: Callable[[int], None]) -> None:
         """Read everything; ``on_batch`` is given each whole batch as long as nothing was missing before it."""
         for found in walk(self._layout, self._store_id):
-            if isinstance(found, Gap):
-                self._note_gap(found)
-                progress(found.size_bytes)
-                continue
-            self._note_record(found)
             progress(found.size_bytes)
-            if found.flags & record.COMMIT:
-                if self.is_whole and not self._unsound:
-                    on_batch(self._batch)
-                self._batch = []
+            # Behind what may be a torn tail there can be batches that were being synced when the power failed.
+            if self._perhaps_torn or (isinstance(found, Gap) and self._may_be_torn(found)):
+                self._perhaps_torn.append(found)
+                if not isinstance(found, Gap) and record.proves_what_is_before_it(found.flags):
+                    self._take_as_damage(on_batch)
+            else:
+                self._take(found, on_batch)
+        self._note_torn_tail()
         self._finish()
+
+    def _take(self, found: Record | Gap, on_batch: Callable[[list[Record]], None]) -> None:
+        if isinstance(found, Gap):
+            self._note_gap(found)
+            return
+        self._note_record(found)
+        if found.flags & record.COMMIT:
+            if self.is_whole and not self._unsound:
+                on_batch(self._batch)
+            self._batch = []
+
+    def _may_be_torn(self, gap: Gap) -> bool:
+        return gap.first_index >= self._acknowledged and gap.size_bytes > 0
+
+    def _take_as_damage(self, on_batch: Callable[[list[Record]], None]) -> None:
+        """Take in what was put aside: a later batch proves that it had been synced."""
+        aside, self._perhaps_torn = self._perhaps_torn, []
+        for found in aside:
+            self._take(found, on_batch)
+
+    def _note_torn_tail(self) -> None:
+        if self._perhaps_torn:
+            first = self._perhaps_torn[0]
+            assert isinstance(first, Gap)
+            size_bytes = sum(found.size_bytes for found in self._perhaps_torn)
+            self._note_gap(msgspec.structs.replace(first, size_bytes=size_bytes, next_index=None))
 
     def versions_with(self, positions: set[int]) -> tuple[str, ...]:
         """Return the specs of the versions whose files or references stand in these records, or that these made."""
@@ -92,7 +118,7 @@ class LogReading:
         )
 
     def _note_gap(self, gap: Gap) -> None:
-        is_tail = gap.next_index is None and gap.first_index >= self._acknowledged and gap.size_bytes > 0
+        is_tail = gap.next_index is None and self._may_be_torn(gap)
         self.findings.append(
             Finding(
                 "tail" if is_tail else "log",

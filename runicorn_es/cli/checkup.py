@@ -117,7 +117,7 @@ def is_local(kind: str) -> bool:
 
 def _check_log(found: Checkup, layout: Layout, identity: founding.Identity) -> None:
     # The checkpoint first: it never speaks of more than the log already has.
-    claimed = claimed_head(layout.checkpoint, identity.origin)
+    claimed = claimed_head(durable.read_small_file(layout.checkpoint), identity.origin)
     try:
         # Read-only, so that the log itself is read from its first record on, and no table can hide what is wrong.
         with Store(layout.root, read_only=True) as store, store.reading() as view:

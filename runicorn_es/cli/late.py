@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         repair,
         signing,
         store,
+        tables,
     )
     from runicorn_es.artifact import stored
     from runicorn_es.cli import checkup, history
@@ -59,6 +60,7 @@ __all__ = [
     "signing",
     "store",
     "stored",
+    "tables",
 ]
 
 _MODULES = {
@@ -86,6 +88,7 @@ _MODULES = {
     "signing": "runicorn_es.signing",
     "store": "runicorn_es.store",
     "stored": "runicorn_es.artifact.stored",
+    "tables": "runicorn_es.tables",
 }
 
 if not TYPE_CHECKING:

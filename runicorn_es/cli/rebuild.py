@@ -1,6 +1,7 @@
 """``rebuild``: the tables anew from the log."""
 
 from collections import Counter
+from typing import Annotated
 
 import typer
 
@@ -8,11 +9,20 @@ from runicorn_es.cli import late, opening, output
 from runicorn_es.cli.asked import asked
 
 
-def rebuild(context: typer.Context) -> None:
+def rebuild(
+    context: typer.Context,
+    *,
+    discard: Annotated[
+        bool, typer.Option("--discard", help="Throw the old tables away unseen, where looking at them fails.")
+    ] = False,
+) -> None:
     """Fold the tables anew from the log.
 
     Says whether they were as they should have been.
     """
+    if discard:
+        layout = opening.existing(asked(context))
+        late.tables.wipe(layout.tables, layout.boot)
     with opening.changing(asked(context)) as store:
         differing = store.rebuild()
         with store.reading() as view:

@@ -237,4 +237,4 @@ def _new_passphrase() -> str:
 
 def _size_bytes(layout: "late.layout.Layout", *, deep: bool) -> int:
     log_bytes = sum(file.stat().st_size for file in layout.log.glob("*.seg"))
-    return log_bytes + (late.pool.Pool(layout).size_bytes() if deep else 0)
+    return log_bytes + (late.pool.size_bytes_of(layout) if deep else 0)

@@ -2,13 +2,14 @@
 
 Invariants:
 - A batch is visible whole or not at all: reading stops before a batch whose last record (flag COMMIT) is not there.
-- A batch is written with one write and made durable with one fdatasync, before the next one is begun.
+- A batch is written with one write; an fdatasync makes it durable, and with it all before it. The next one may be
+  written meanwhile, and then says so (flag OVERLAPPING): such a batch proves nothing of what stands before it.
 - Only the holder of the writer's lock appends or cuts, and it reads up to the end of the log first.
 - Bytes are cut only where they can be nothing but a batch that was never acknowledged; they are kept in quarantine.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 import hashlib
 import itertools
 import os
@@ -17,10 +18,10 @@ from pathlib import Path
 import msgspec
 
 from runicorn_es import durable, settings
-from runicorn_es.errors import Damaged
+from runicorn_es.errors import Damaged, DiskFull
 from runicorn_es.layout import Layout, first_index_of
 from runicorn_es.log import record, segment
-from runicorn_es.log.record import Entry, Header, Record
+from runicorn_es.log.record import OVERLAPPING, Entry, Header, Record
 from runicorn_es.log.segment import START, Position
 
 __all__ = ["START", "Cut", "Entry", "Log", "Position", "Record"]
@@ -35,17 +36,31 @@ class Cut(msgspec.Struct, frozen=True):
     quarantine: str
 
 
+class _File:
+    """A segment that stays open for writing until nobody refers to it any more."""
+
+    def __init__(self, path: str, segment_index: int) -> None:
+        self.segment = segment_index
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self.inode = os.fstat(self.descriptor).st_ino
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+
 class Log:
     """The log of one store."""
 
     def __init__(self, layout: Layout, store_id: bytes) -> None:
         self._layout = layout
         self._store_id = store_id
+        self._file: _File | None = None
 
     def has_more(self, position: Position) -> bool:
         """Return whether there is anything behind this position; two file system calls, nothing read."""
         try:
-            size_bytes = self._layout.segment(position.segment).stat().st_size
+            size_bytes = os.stat(self._layout.segment_text(position.segment)).st_size  # noqa: PTH116
         except FileNotFoundError:
             size_bytes = 0
         return size_bytes != position.offset or self._has_rolled(position)
@@ -82,24 +97,63 @@ class Log:
             return Position(position.index, position.index, segment.HEADER_BYTES, position.leaf)
         return position
 
-    def append(self, entries: Sequence[Entry], position: Position, time_ns: int) -> tuple[list[Record], Position]:
-        """Append one batch and return its records and the position behind it, once it is durable.
+    def append(
+        self,
+        entries: Sequence[Entry],
+        position: Position,
+        time_ns: int,
+        *,
+        is_overlapping: bool = False,
+        may_use_reserve: bool = False,
+    ) -> tuple[list[Record], Position]:
+        """Write one batch and return its records and the position behind it; ``sync`` there makes it durable.
 
-        The writer's lock must be held and ``position`` must be the end of the log. Raises OSError when a write or sync
-        fails; then whether the batch exists is known only after the log was opened anew.
+        The writer's lock must be held and ``position`` must be the end of the log. is_overlapping: what stands before
+        is perhaps not durable yet. may_use_reserve: the bytes may be those that are kept for when the disk is full.
+
+        Raises DiskFull, with nothing written, and OSError when a write fails; then whether the batch exists is known
+        only after the log was opened anew.
         """
-        offset = position.offset
-        if offset > segment.HEADER_BYTES and offset >= settings.SEGMENT_BYTES:
+        if position.offset > segment.HEADER_BYTES and position.offset >= settings.SEGMENT_BYTES and not may_use_reserve:
             position = self._roll(position)
-        encoded, records, end = _encode_batch(entries, position, time_ns)
-        descriptor = os.open(self._path(position), os.O_WRONLY | os.O_CLOEXEC)
-        try:
-            os.lseek(descriptor, position.offset, os.SEEK_SET)
-            durable.write_all(descriptor, encoded)
-            durable.sync(descriptor)  # the commit point
-        finally:
-            os.close(descriptor)
+            is_overlapping = False
+        encoded, records, end = _encode_batch(entries, position, time_ns, OVERLAPPING * is_overlapping)
+        file = self._file_for_writing(position)
+        self._require_room(file, end.offset, may_use_reserve=may_use_reserve)
+        durable.write_all_at(file.descriptor, encoded, position.offset)
         return records, end
+
+    def holds(self, position: Position) -> bool:
+        """Return whether the segment there is open for writing, and no other file was put in its place.
+
+        The system tells each open file once that a write to it failed. So a file that was open when others wrote to it
+        is told of their failures; one that is opened later is not, and ``write_anew`` must clear the doubt.
+        """
+        file = self._file
+        if file is None or file.segment != position.segment:
+            return False
+        try:
+            return os.stat(self._layout.segment_text(position.segment)).st_ino == file.inode  # noqa: PTH116
+        except FileNotFoundError:
+            return False
+
+    def hold(self, position: Position) -> None:
+        """Open the segment there for writing, and keep it open. Raises Damaged when it is missing."""
+        self._file = None
+        try:
+            self._file_for_writing(position)
+        except FileNotFoundError:
+            raise Damaged(f"segment {self._path(position)} is missing; restore it from a copy of this store") from None
+
+    def write_anew(self, position: Position) -> None:
+        """Put a durable copy in the place of the segment there, and hold it.
+
+        Pages whose write-back failed read as they should and count as clean: no sync writes them again, and none
+        fails for them again (Rebello et al., ATC 2020). Nobody may be writing or syncing the segment.
+        """
+        path = self._path(position)
+        durable.write_file(path, path.read_bytes())
+        self.hold(position)
 
     def create(self) -> None:
         """Make the first, empty segment, durably."""
@@ -148,9 +202,8 @@ class Log:
             )
 
     def sync(self, position: Position) -> None:
-        """Make what was found up to this position durable: its writer may have died before its own sync."""
-        with self._opened(position) as descriptor:
-            durable.sync(descriptor)
+        """Make what stands before this position durable, whoever wrote it."""
+        durable.sync(self._file_for_writing(position).descriptor)
 
     def read(self, segment_index: int, offset: int) -> Record:
         """Return the record at a known place. Raises Damaged when it does not stand there as it was written."""
@@ -172,7 +225,28 @@ class Log:
         return self._layout.segment(position.segment)
 
     def _has_rolled(self, position: Position) -> bool:
-        return position.index != position.segment and self._layout.segment(position.index).exists()
+        return position.index != position.segment and os.path.exists(self._layout.segment_text(position.index))  # noqa: PTH110
+
+    def _file_for_writing(self, position: Position) -> "_File":
+        file = self._file
+        if file is None or file.segment != position.segment:
+            file = self._file = _File(self._layout.segment_text(position.segment), position.segment)
+        return file
+
+    def _require_room(self, file: "_File", size_bytes: int, *, may_use_reserve: bool) -> None:
+        wanted = size_bytes + (0 if may_use_reserve else settings.SEGMENT_RESERVE_BYTES)
+        if durable.has_room(file.descriptor, wanted):
+            return
+        with suppress(OSError):
+            durable.make_room(file.descriptor, wanted + settings.SEGMENT_STEP_BYTES)
+            return
+        try:
+            durable.make_room(file.descriptor, wanted)
+        except OSError as error:
+            path = self._layout.segment_text(file.segment)
+            raise DiskFull(
+                error.errno, f"{error.strerror}; nothing was written; make room, or delete versions", path
+            ) from error
 
     @contextmanager
     def _opened(self, position: Position, flags: int = os.O_RDONLY) -> Iterator[int]:
@@ -197,7 +271,7 @@ class Log:
             if tail_bytes == 0:
                 return f"{where}: the log goes on in a later segment; {self._layout.segment(position.index)} is missing"
             return f"{where}: the record there is not what was written, and it was acknowledged, for others follow"
-        if tail_bytes > 0 and segment.begins_another_batch(descriptor, position):
+        if tail_bytes > 0 and segment.was_synced(descriptor, position):
             return f"{where}: the record there is not what was written, and it was acknowledged, for others follow"
         return None
 
@@ -228,12 +302,14 @@ def _behind(found: Record) -> Position:
     return Position(found.index + 1, found.segment, found.offset + found.size_bytes, found.leaf)
 
 
-def _encode_batch(entries: Sequence[Entry], position: Position, time_ns: int) -> tuple[bytes, list[Record], Position]:
+def _encode_batch(
+    entries: Sequence[Entry], position: Position, time_ns: int, first_flags: int
+) -> tuple[bytes, list[Record], Position]:
     parts: list[bytes] = []
     records: list[Record] = []
     for number, entry in enumerate(entries):
         flags = entry.flags
-        flags |= record.FIRST if number == 0 else 0
+        flags |= record.FIRST | first_flags if number == 0 else 0
         flags |= record.COMMIT if number == len(entries) - 1 else 0
         commitment = hashlib.sha256(entry.payload).digest()
         header = Header(position.index, time_ns, flags, entry.subject, position.leaf, commitment)

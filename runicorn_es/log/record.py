@@ -17,7 +17,8 @@ COMMIT = 2  # the last record of a batch; without it the batch does not count
 COMPRESSED = 4  # the payload, behind its random bytes, is Zstandard
 PAGE = 8  # the payload is a page of files
 BLANKABLE = 16  # a purge may blank the payload
-_KNOWN_FLAGS = FIRST | COMMIT | COMPRESSED | PAGE | BLANKABLE
+OVERLAPPING = 32  # the first record of a batch that was written while the one before it was perhaps not durable yet
+_KNOWN_FLAGS = FIRST | COMMIT | COMPRESSED | PAGE | BLANKABLE | OVERLAPPING
 
 _BLANK = b"BLANKED "
 
@@ -115,7 +116,7 @@ def decode_header(encoded: bytes) -> Header | None:
     """Return the header that these bytes are, or None."""
     try:
         return _header_decoder.decode(encoded)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
@@ -140,6 +141,11 @@ def bytes_needed(buffer: bytes, at: int) -> int:
         return FRAME.size
     header_bytes, payload_bytes, _ = FRAME.unpack_from(buffer, at)
     return FRAME.size + int(header_bytes) + int(payload_bytes)
+
+
+def proves_what_is_before_it(flags: int) -> bool:
+    """Return whether a record with these flags was written when everything before it was known to be durable."""
+    return flags & (FIRST | OVERLAPPING) == FIRST
 
 
 def has_unknown_flags(record: Record) -> bool:

@@ -76,18 +76,17 @@ def records(descriptor: int, position: Position) -> Iterator[Record]:
             return
 
 
-def begins_another_batch(descriptor: int, position: Position) -> bool:
-    """Return whether behind this position, where no sound record stands, there is one that begins a batch.
+def was_synced(descriptor: int, position: Position) -> bool:
+    """Return whether this position, where no sound record stands, was synced once: then that is damage, no torn tail.
 
-    A batch is synced before the next one is written. So a batch behind the bad place proves that the bad place was once
-    synced: it is damage, not a torn tail.
+    What proves it is a batch behind it whose writer knew that all before it was durable.
     """
     offset = position.offset
     while True:
         buffer = os.pread(descriptor, _READ_BYTES, offset)
         for at in record.places_like_a_record(buffer, 0):
             found = record.decode(buffer, at, segment=position.segment, base=offset)
-            if found and found.flags & record.FIRST and found.index > position.index:
+            if found and found.index > position.index and record.proves_what_is_before_it(found.flags):
                 return True
         if len(buffer) < _READ_BYTES:
             return False

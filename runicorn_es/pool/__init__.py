@@ -3,9 +3,11 @@
 Invariants:
 - A blob appears under its name only after its bytes are durable, and its name is durable before it is handed on.
 - A blob has mode 0444 and the modification time 1 s after the epoch; one that has not is in doubt, and is hashed.
+- A blob is hashed when it is first asked for after a start of the machine (``hashed``): disks rot.
 - Wrong bytes are never handed out; they are moved to ``pool/quarantine``, never deleted.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 import errno
 import mmap
@@ -20,6 +22,7 @@ from runicorn_es import durable, settings
 from runicorn_es.errors import BlobDamaged
 from runicorn_es.layout import Layout
 from runicorn_es.names import Digest
+from runicorn_es.pool.hashed import HashedBlobs
 
 BLOB_MODE = 0o444
 BLOB_MTIME_NS = 1_000_000_000
@@ -29,83 +32,90 @@ _WRITE_BITS = 0o222
 class Pool:
     """The pool of one store."""
 
-    def __init__(self, layout: Layout, *, read_only: bool = False) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, hashed: HashedBlobs, *, read_only: bool = False) -> None:
+        self.layout = layout
+        self.hashed = hashed
         self._is_read_only = read_only
 
-    def create(self) -> None:
-        """Make all folders of the pool, durably; a folder made later might not be in its parent after a power cut."""
-        for folder in (self._layout.incoming, self._layout.pool_quarantine):
-            durable.make_folder(folder)
-        for folder in self._layout.fan_out():
-            folder.mkdir(exist_ok=True)
-        durable.sync_folder(self._layout.pool)
+    def paths(self, wanted: Sequence[tuple[bytes, int]]) -> list[str]:
+        """Return the paths of blobs by digest and size, hashed unless they are known to be as they should.
 
-    def path(self, digest: bytes, size_bytes: int) -> str:
-        """Return the path of a blob whose file looks untouched, or was hashed because it did not.
-
-        Raises BlobDamaged when it is missing or has other bytes; those are then in quarantine.
+        Raises BlobDamaged when one is missing or has other bytes; those are then in quarantine.
         """
-        path = self._layout.blob(digest)
-        try:
-            found = os.lstat(path)
-        except FileNotFoundError:
-            raise BlobDamaged(
-                f"blob {Digest(digest)} is missing from the pool ({path}); log the same file again, or copy the blob "
-                "from another copy of this store",
-                digest,
-            ) from None
-        if not looks_untouched(found, size_bytes):
-            self._verify_doubtful(path, digest)
-        return path
+        paths = []
+        for (digest, _), (path, found, is_known) in zip(wanted, self._look_at(wanted), strict=True):
+            if found is None:
+                raise BlobDamaged(
+                    f"blob {Digest(digest)} is missing from the pool ({path}); log the same file again, or copy the "
+                    "blob from another copy of this store",
+                    digest,
+                )
+            if not is_known:
+                self._verify_doubtful(path, digest)
+            paths.append(path)
+        return paths
 
     def open(self, digest: bytes, size_bytes: int) -> BinaryIO:
-        """Return a blob opened for reading. Raises BlobDamaged as ``path`` does."""
-        return open(self.path(digest, size_bytes), "rb")  # noqa: PTH123
+        """Return a blob opened for reading. Raises BlobDamaged as ``paths`` does."""
+        [path] = self.paths([(digest, size_bytes)])
+        return open(path, "rb")  # noqa: PTH123
 
-    def holds(self, digest: bytes, size_bytes: int) -> bool:
-        """Return whether the pool has this blob intact. One with other bytes is moved away, so that it can heal."""
-        path = self._layout.blob(digest)
-        try:
-            found = os.lstat(path)
-        except FileNotFoundError:
-            return False
-        if looks_untouched(found, size_bytes):
-            return True
-        try:
-            self._verify_doubtful(path, digest)
-        except BlobDamaged:
-            return False
-        return True
+    def holds(self, wanted: Sequence[tuple[bytes, int]]) -> list[bool]:
+        """Return for each digest and size whether the pool has that blob intact.
+
+        One with other bytes is moved away, so that it can heal.
+        """
+        held = []
+        for (digest, _), (path, found, is_known) in zip(wanted, self._look_at(wanted), strict=True):
+            is_right = found is not None
+            if found is not None and not is_known:
+                try:
+                    self._verify_doubtful(path, digest)
+                except BlobDamaged:
+                    is_right = False
+            held.append(is_right)
+        return held
+
+    def _look_at(self, wanted: Sequence[tuple[bytes, int]]) -> list[tuple[str, os.stat_result | None, bool]]:
+        """Return of each blob the path, what stat says, and whether that and what we know make hashing needless."""
+        seen: list[tuple[str, os.stat_result | None]] = []
+        for digest, _ in wanted:
+            path = self.layout.blob(digest)
+            try:
+                seen.append((path, os.lstat(path)))
+            except FileNotFoundError:
+                seen.append((path, None))
+        if not any(found for _, found in seen):
+            return [(path, None, False) for path, _ in seen]
+        known = self.hashed.find(
+            [(digest, found.st_ctime_ns if found else -1) for (digest, _), (_, found) in zip(wanted, seen, strict=True)]
+        )
+        return [
+            (path, found, found is not None and is_known and looks_untouched(found, size_bytes))
+            for (path, found), is_known, (_, size_bytes) in zip(seen, known, wanted, strict=True)
+        ]
 
     def quarantine(self, digest: bytes) -> Path:
         """Move a blob with wrong bytes out of the pool and return where it is now."""
-        if not self._layout.pool_quarantine.is_dir():
-            durable.make_folder(self._layout.pool_quarantine)
-        kept = self._layout.pool_quarantine / f"{digest.hex()}-{os.urandom(4).hex()}"
-        durable.rename(self._layout.blob(digest), kept)
+        if not self.layout.pool_quarantine.is_dir():
+            durable.make_folder(self.layout.pool_quarantine)
+        kept = self.layout.pool_quarantine / f"{digest.hex()}-{os.urandom(4).hex()}"
+        durable.rename(self.layout.blob(digest), kept)
         return kept
 
-    def size_bytes(self) -> int:
-        """Return the bytes of all blobs, by looking at each."""
-        total = 0
-        for folder in self._layout.fan_out():
-            if not folder.is_dir():
-                continue
-            with os.scandir(folder) as found:
-                total += sum(entry.stat(follow_symlinks=False).st_size for entry in found)
-        return total
+    def put_aside(self, digest: bytes) -> str:
+        """Move a blob with wrong bytes out of the pool, where we may write; returns in words where they are."""
+        with suppress(OSError):
+            if not self._is_read_only:
+                return f"its bytes are now in {self.quarantine(digest)}"
+        return f"its bytes are still in {self.layout.blob(digest)}"
 
     def _verify_doubtful(self, path: str, digest: bytes) -> None:
         """Seal a blob again if its bytes are right; else move it away and raise BlobDamaged."""
         if self._has_right_bytes(path, digest):
             return
-        where = f"its bytes are still in {path}"
-        with suppress(OSError):
-            if not self._is_read_only:
-                where = f"its bytes are now in {self.quarantine(digest)}"
         raise BlobDamaged(
-            f"blob {Digest(digest)} was changed, probably through a hard link to it; {where}; "
+            f"blob {Digest(digest)} was changed, probably through a hard link to it; {self.put_aside(digest)}; "
             "log the original file again to heal it, and use download(mode='copy') for files you want to edit",
             digest,
         )
@@ -124,8 +134,9 @@ class Pool:
                 return False
             # Where it cannot be sealed again, it is hashed each time.
             with suppress(OSError):
-                if not self._is_read_only:
+                if not self._is_read_only and not looks_untouched(found, found.st_size):
                     seal(descriptor)
+            self.hashed.learn(digest, os.fstat(descriptor).st_ctime_ns)
         finally:
             os.close(descriptor)
         return True
@@ -165,3 +176,22 @@ def hash_range(hasher: blake3, descriptor: int, offset: int, size_bytes: int) ->
     """Add a range of an open file of our own to a hash. ``offset`` must be a multiple of the page size."""
     with mmap.mmap(descriptor, size_bytes, prot=mmap.PROT_READ, offset=offset) as mapped:
         hasher.update(mapped)
+
+
+def create_pool(layout: Layout) -> None:
+    """Make all folders of a pool, durably; a folder made later might not be in its parent after a power cut."""
+    for folder in (layout.incoming, layout.pool_quarantine):
+        durable.make_folder(folder)
+    for folder in layout.fan_out():
+        folder.mkdir(exist_ok=True)
+    durable.sync_folder(layout.pool)
+
+
+def size_bytes_of(layout: Layout) -> int:
+    """Return the bytes of all blobs of a pool, by looking at each."""
+    total = 0
+    for folder in layout.fan_out():
+        if folder.is_dir():
+            with os.scandir(folder) as found:
+                total += sum(entry.stat(follow_symlinks=False).st_size for entry in found)
+    return total

@@ -27,7 +27,6 @@ import msgspec
 
 from runicorn_es import durable, settings
 from runicorn_es.errors import Rejected, WriteFailed
-from runicorn_es.layout import Layout
 from runicorn_es.pool import Pool, hash_file, hash_range, seal
 from runicorn_es.pool.folders import Folders
 
@@ -71,7 +70,7 @@ class StatCache(Protocol):
 
 @contextmanager
 def taking_in(
-    layout: Layout, sources: Sequence[Source], *, token: str, cache: StatCache, progress: Progress
+    pool: Pool, sources: Sequence[Source], *, token: str, cache: StatCache, progress: Progress
 ) -> Iterator[list[Stored]]:
     """Take files into the pool; yields what was stored, in order, once it is durable.
 
@@ -80,16 +79,17 @@ def taking_in(
     ``move`` that was already published as a blob stays read-only. ``progress`` is told bytes as they come.
     Raises Rejected for what is not a regular file, or changed while it was read; OSError as it comes.
     """
+    layout = pool.layout
     if not layout.incoming.is_dir():
         durable.make_folder(layout.incoming)
-    with durable.leased(layout.incoming):
+    with durable.leased(layout.incoming), durable.filesystem_of(layout.pool) as sync_all:
         staging = layout.incoming / token
         staging.mkdir()
-        intake = _Intake(layout, staging, cache, progress)
+        intake = _Intake(pool, staging, cache, progress)
         try:
             stored = intake.take(sources)
             if stored:
-                intake.publish()
+                intake.publish(sync_all)
             yield stored
         except BaseException:
             intake.restore_sources()
@@ -102,9 +102,9 @@ def taking_in(
 class _Intake:
     """One batch on its way in."""
 
-    def __init__(self, layout: Layout, staging: Path, cache: StatCache, progress: Progress) -> None:
-        self._layout = layout
-        self._pool = Pool(layout)
+    def __init__(self, pool: Pool, staging: Path, cache: StatCache, progress: Progress) -> None:
+        self._layout = pool.layout
+        self._pool = pool
         self._staging = staging
         self._cache = cache
         self._progress = progress
@@ -125,15 +125,17 @@ class _Intake:
                     stored += self._take_some(ordered[begin : begin + _LOOKED_UP_AT_ONCE], folders)
         return stored
 
-    def publish(self) -> None:
+    def publish(self, sync_all: Callable[[], None]) -> None:
         """Steps 2 to 4: nothing is named before its bytes are durable, nor handed on before its name is."""
         try:
             if self._staged:
-                durable.sync_filesystem(self._layout.pool)
+                sync_all()
             self._is_published = True
-            for digest, path in self._staged.items():
-                self._name(path, self._layout.blob(digest))
-            durable.sync_filesystem(self._layout.pool)
+            with self._pool.hashed.touching():
+                for digest, path in self._staged.items():
+                    self._name(path, self._layout.blob(digest))
+                    self._pool.hashed.learn(digest)
+            sync_all()
         except OSError as error:
             raise WriteFailed(error.errno, f"the files could not be made durable ({error.strerror})") from error
 
@@ -164,8 +166,10 @@ class _Intake:
     def _take_some(self, sources: Sequence[Source], folders: Folders) -> Iterator[Stored]:
         """Ask the cache for all at once, and read only those that it does not know."""
         stats = [_stat_source(source, folders) for source in sources]
-        for source, found, known in zip(sources, stats, self._cache.find(stats), strict=True):
-            if known is None or not stat.S_ISREG(found.st_mode) or not self._has(known, found.st_size):
+        digests = self._cache.find(stats)
+        held = self._have(digests, stats)
+        for source, found, known in zip(sources, stats, digests, strict=True):
+            if known is None or not stat.S_ISREG(found.st_mode) or known not in held:
                 yield self._take_one(source, folders)
                 continue
             self._progress(found.st_size)
@@ -253,7 +257,13 @@ class _Intake:
         return digest, before.st_size
 
     def _has(self, digest: bytes, size_bytes: int) -> bool:
-        return digest in self._staged or self._pool.holds(digest, size_bytes)
+        return digest in self._staged or self._pool.holds([(digest, size_bytes)])[0]
+
+    def _have(self, digests: Sequence[bytes | None], stats: Sequence[os.stat_result]) -> set[bytes]:
+        """Return which of these digests, of files of these sizes, the pool has intact."""
+        asked = {digest: found.st_size for digest, found in zip(digests, stats, strict=True) if digest is not None}
+        held = self._pool.holds(list(asked.items()))
+        return {digest for digest, is_held in zip(asked, held, strict=True) if is_held}
 
 
 def _stat_source(source: Source, folders: Folders) -> os.stat_result:

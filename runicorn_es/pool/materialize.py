@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 import errno
 import fcntl
+from itertools import islice
 import os
 from pathlib import Path
 import stat
@@ -21,11 +22,13 @@ from runicorn_es.errors import BlobDamaged, Rejected
 from runicorn_es.names import Digest
 from runicorn_es.pool import BLOB_MTIME_NS, Pool, hash_file
 from runicorn_es.pool.folders import Folders
+from runicorn_es.tables import TablesFailed
 
 Mode = Literal["link", "copy", "reflink"]
 Progress = Callable[[int], None]
 _CANNOT_LINK = {errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP}
 _FICLONE = 0x40049409
+_HANDED_OUT_AT_ONCE = 1024
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -47,16 +50,22 @@ def materialize(
     Raises BlobDamaged for a blob that is not what it should be; it is never handed out.
     """
     target.mkdir(parents=True, exist_ok=True)
+    remaining = iter(files)
     with Folders(target) as folders:
-        for wanted in files:
-            blob = pool.path(wanted.digest, wanted.size_bytes)
-            folder, name = folders.enter(wanted.path, make=True)
-            place = _Place(folder, name, f"{target}/{wanted.path}")
-            if mode == "link" and not wanted.executable:
-                _link(pool, blob, wanted, place, overwrite=overwrite)
-            else:
-                _copy(pool, blob, wanted, place, overwrite=overwrite, reflink=mode == "reflink")
-            progress(wanted.size_bytes)
+        while some := list(islice(remaining, _HANDED_OUT_AT_ONCE)):
+            blobs = pool.paths([(wanted.digest, wanted.size_bytes) for wanted in some])
+            with pool.hashed.touching():
+                for wanted, blob in zip(some, blobs, strict=True):
+                    folder, name = folders.enter(wanted.path, make=True)
+                    place = _Place(folder, name, f"{target}/{wanted.path}")
+                    if mode == "link" and not wanted.executable:
+                        _link(pool, blob, wanted, place, overwrite=overwrite)
+                    else:
+                        _copy(pool, blob, wanted, place, overwrite=overwrite, reflink=mode == "reflink")
+                    progress(wanted.size_bytes)
+    # What is only remembered fails nobody.
+    with suppress(TablesFailed, OSError):
+        pool.hashed.flush()
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -126,10 +135,9 @@ def _copy(pool: Pool, blob: str, wanted: Wanted, place: _Place, *, overwrite: bo
 
 def _require_right(pool: Pool, wanted: Wanted, target: int) -> None:
     if hash_file(target, os.fstat(target).st_size) != wanted.digest:
-        kept = pool.quarantine(wanted.digest)
         raise BlobDamaged(
-            f"blob {Digest(wanted.digest)} has wrong bytes; it was not handed out and is now in {kept}; "
-            "log the original file again to heal it",
+            f"blob {Digest(wanted.digest)} has wrong bytes; it was not handed out; "
+            f"{pool.put_aside(wanted.digest)}; log the original file again to heal it",
             wanted.digest,
         )
 

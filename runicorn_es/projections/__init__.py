@@ -16,7 +16,7 @@ from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.tables import Reader, Writer
 
-SCHEMA = 1
+SCHEMA = 2
 _CURSOR = b"c"
 _FOLDS = (
     places.apply,
@@ -32,6 +32,7 @@ _KINDS = {
     b"a": "artifacts",
     b"c": "cursor",
     b"g": "pages",
+    b"h": "heads",
     b"k": "idempotency keys",
     b"l": "aliases",
     b"m": "Merkle tree",
@@ -62,7 +63,7 @@ def cursor(view: Reader) -> Position | None:
     found = view.get(_CURSOR)
     try:
         return None if found is None else _decode_position(found)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Contradiction(f"the cursor of the projections cannot be read ({error}); open the store again") from error
 
 

@@ -149,7 +149,7 @@ class Family(Generic[RowType]):
     def _decoded(self, value: bytes) -> RowType:
         try:
             return self._decode(value)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Contradiction(
                 f"a row of the projections cannot be read ({error}); open the store again, or run `runicorn-es rebuild`"
             ) from error

@@ -1,5 +1,6 @@
 """Answers from the tables and the records they point to. Reads only; every answer of CLI, viewer and API is here."""
 
+from runicorn_es.projections.tree import Tip
 from runicorn_es.queries.catalog import (
     Stats,
     aliases,
@@ -38,7 +39,7 @@ from runicorn_es.queries.graph import (
     runs,
     used_by,
 )
-from runicorn_es.queries.records import batch_of_key, head, history, is_page, page_position
+from runicorn_es.queries.records import batch_of_key, head, history, is_page, page_position, tip
 from runicorn_es.queries.view import View
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "Lineage",
     "Node",
     "Stats",
+    "Tip",
     "View",
     "aliases",
     "aliases_by_version",
@@ -76,6 +78,7 @@ __all__ = [
     "runs",
     "stats",
     "tags",
+    "tip",
     "used_by",
     "version",
     "versions",

@@ -21,6 +21,7 @@ from runicorn_es.projections.rows import (
     VERSIONS,
     AliasRow,
     ArtifactRow,
+    Contradiction,
     CountRow,
     VersionRow,
 )
@@ -100,6 +101,8 @@ def version(view: View, name: str, number: int) -> VersionRow:
         if 1 <= number <= allotted:
             VERSIONS.expect(view.rows, name, number)
         raise Unknown(f"{name!r} has no version v{number}; its versions are v1 to v{allotted}")
+    if (row.name, row.version) != (name, number):
+        raise Contradiction(f"the projections have {row.name}:v{row.version} in the place of {name}:v{number}")
     return row
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from runicorn_es import names
-from runicorn_es.errors import Damaged, Unknown
+from runicorn_es.errors import Unknown
 from runicorn_es.events import (
     DescriptionChanged,
     FileAdded,
@@ -16,7 +16,7 @@ from runicorn_es.events import (
     TagsChanged,
     VersionCreated,
 )
-from runicorn_es.projections.rows import PURGED, VERSIONS, VersionRow
+from runicorn_es.projections.rows import PURGED, VERSIONS, Contradiction, VersionRow
 from runicorn_es.queries.catalog import not_found
 from runicorn_es.queries.view import View
 
@@ -25,7 +25,13 @@ EventType = TypeVar("EventType")
 
 def created(view: View, row: VersionRow) -> VersionCreated:
     """Return the event that created a version."""
-    return event_at(view, row.position, VersionCreated)
+    event = event_at(view, row.position, VersionCreated)
+    if (event.name, event.version, event.digest) != (row.name, row.version, row.digest):
+        raise Contradiction(
+            f"the projections say that record {row.position} created {row.name}:v{row.version}, and it created "
+            f"{event.name}:v{event.version}"
+        )
+    return event
 
 
 def metadata(view: View, row: VersionRow) -> dict[str, Any]:
@@ -142,4 +148,4 @@ def event_at(view: View, position: int, kind: type[EventType]) -> EventType:
     for event in view.events(position):
         if isinstance(event, kind):
             return event
-    raise Damaged(f"record {position} holds no {kind.__name__}; run `runicorn-es rebuild`")
+    raise Contradiction(f"the projections say that record {position} holds a {kind.__name__}, and it holds none")

@@ -7,12 +7,18 @@ from runicorn_es.events import Event
 from runicorn_es.log import Record
 from runicorn_es.log.record import COMPRESSED, PAGE, is_blank
 from runicorn_es.projections import batches, pages, tree
+from runicorn_es.projections.tree import Tip
 from runicorn_es.queries.view import View
 
 
 def head(view: View) -> tuple[int, bytes]:
     """Return how many records the tables know, and the Merkle root over their headers."""
     return tree.head(view.rows)
+
+
+def tip(view: View) -> Tip:
+    """Return where the log ends, as far as the tables know it."""
+    return tree.tip(view.rows)
 
 
 def history(view: View, after: int, before: int | None = None) -> Iterator[tuple[Record, tuple[Event, ...]]]:

@@ -3,9 +3,10 @@
 from runicorn_es import codec
 from runicorn_es.errors import Damaged
 from runicorn_es.events import Event, FileAdded
-from runicorn_es.log import Log, Record
+from runicorn_es.log import START, Log, Record
 from runicorn_es.log.record import COMPRESSED, is_blank
-from runicorn_es.projections import places
+from runicorn_es.projections import places, tree
+from runicorn_es.projections.rows import Contradiction
 from runicorn_es.tables import Reader
 
 
@@ -20,11 +21,31 @@ class View:
         """Return a record by its index. Raises Damaged when it is not what was written, IndexError beyond the end."""
         place = places.place_of(self.rows, index)
         if place is None:
+            if 0 <= index < tree.head(self.rows)[0]:
+                raise Contradiction(f"the projections have lost where record {index} stands")
             raise IndexError(f"the log has no record {index}")
-        found = self._log.read(*place)
+        try:
+            found = self._log.read(*place)
+        except (Damaged, OSError, OverflowError) as error:
+            if self._is_behind_its_predecessor(index, place):
+                raise
+            raise Contradiction(f"record {index} is not where the projections say: {error}") from error
         if found.index != index:
-            raise Damaged(f"record {index} was looked for where record {found.index} stands; run `runicorn-es rebuild`")
+            raise Contradiction(f"record {index} is not where the projections say; record {found.index} is")
         return found
+
+    def _is_behind_its_predecessor(self, index: int, place: tuple[int, int]) -> bool:
+        """Return whether a record can be where the rows say: then it is the log that is damaged there, and not they."""
+        if place == (index, START.offset):
+            return True
+        before = places.place_of(self.rows, index - 1)
+        if before is None:
+            return False
+        try:
+            found = self._log.read(*before)
+        except (Damaged, OSError, OverflowError):
+            return before[0] == place[0]
+        return place == (found.segment, found.offset + found.size_bytes)
 
     def events(self, index: int) -> tuple[Event, ...]:
         """Return the events of a record. Raises Damaged for a blanked one: of a purged version, nobody asks."""

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
+from runicorn_es import durable
 from runicorn_es.merkle import HASH_BYTES
 from runicorn_es.signing.note import ED25519, Note, VerifierKey, decoded, parse
 
-CHECKPOINT_BYTES_MAX = 64 * 1024
 TIME_BYTES = 8
 _COSIGNED_LABEL = b"subtree/v1\n\x00"
 
@@ -34,23 +34,34 @@ class Trust(msgspec.Struct, frozen=True):
     keys: tuple[tuple[VerifierKey, int | None], ...] = ()
 
     def head(self, text: str) -> Head | None:
-        """Return the head that a checkpoint says, or None unless a trusted key signed it."""
+        """Return the head that a checkpoint says; None unless a trusted key signed it, or if one of them did not."""
         try:
             origin, head, note = read_checkpoint(text)
         except ValueError:
             return None
-        for key, last_size in self.keys:
-            if (last_size is None or head.size <= last_size) and _has_signed(key, origin, head, note):
-                return head
-        return None
+        signatures = [
+            (key, content)
+            for key, last_size in self.keys
+            if (last_size is None or head.size <= last_size) and (content := note.signature_of(key)) is not None
+        ]
+        is_signed = all(_has_signed(key, content, origin, head, note) for key, content in signatures)
+        return head if signatures and is_signed else None
+
+    def head_of(self, content: bytes) -> Head | None:
+        """Return the head that the content of a checkpoint file says, as ``head`` does."""
+        try:
+            return self.head(content.decode())
+        except UnicodeDecodeError:
+            return None
 
     def head_in(self, path: Path) -> Head | None:
-        """Return the head that the checkpoint in a file says, or None unless there is one that a trusted key signed."""
-        text = _text_of(path)
-        return None if text is None else self.head(text)
+        """Return the head that the checkpoint in a file says, as ``head`` does."""
+        return self.head_of(durable.read_small_file(path))
 
     def and_then(self, successor: VerifierKey, size: int) -> "Trust":
         """Return this trust when the key of the same algorithm is retired at a size, and its successor is in use."""
+        if any(key == successor for key, _ in self.keys):
+            return self
         kept = [
             (key, size if key.algorithm == successor.algorithm and last_size is None else last_size)
             for key, last_size in self.keys
@@ -82,26 +93,17 @@ def read_checkpoint(text: str) -> tuple[str, Head, Note]:
     return origin, head, note
 
 
-def claimed_head(path: Path, origin: str) -> Head | None:
-    """Return the head that the checkpoint in this file claims, unverified; None when there is no readable one."""
+def claimed_head(content: bytes, origin: str) -> Head | None:
+    """Return the head that the content of a checkpoint file claims, unverified; None when it is not readable."""
     try:
-        found_origin, head, _ = read_checkpoint(_text_of(path) or "")
+        found_origin, head, _ = read_checkpoint(content.decode())
     except ValueError:
         return None
     return head if found_origin == origin else None
 
 
-def _text_of(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return file.read(CHECKPOINT_BYTES_MAX).decode()
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _has_signed(key: VerifierKey, origin: str, head: Head, note: Note) -> bool:
-    content = note.signature_of(key)
-    if content is None or origin != key.name:
+def _has_signed(key: VerifierKey, content: bytes, origin: str, head: Head, note: Note) -> bool:
+    if origin != key.name:
         return False
     if key.algorithm == ED25519:
         return _is_ed25519(key.public, content, note.body.encode())

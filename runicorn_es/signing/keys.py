@@ -123,11 +123,11 @@ class Keys:
                 one = msgspec.json.decode(path.read_bytes(), type=Retired)
                 for text in one.keys:
                     parse_key(text)
-            except (msgspec.MsgspecError, ValueError) as error:
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
                 raise Damaged(f"{path} cannot be read ({error}); take it from a copy of this store") from error
             found.append(one)
         present = self._public_path(ED25519)
-        in_use = present.read_text().strip() if present.exists() else ""
+        in_use = present.read_text(errors="replace").strip() if present.exists() else ""
         # A rotation that died before its last step has retired nothing yet.
         return sorted((one for one in found if in_use not in one.keys), key=lambda one: one.size)
 
@@ -212,7 +212,7 @@ class Keys:
     def _read(self, path: Path) -> Seeds | Locked:
         try:
             secret = msgspec.json.decode(path.read_bytes(), type=Seeds | Locked)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise Damaged(f"{path} is not a signing key ({error}); put it back from a copy of this store") from error
         if isinstance(secret, Seeds) and not len(secret.ed25519) == len(secret.ml_dsa_44) == SEED_BYTES:
             raise Damaged(f"{path} is not a signing key; put it back from a copy of this store")

@@ -15,6 +15,7 @@ ML_DSA_44 = 0x06
 KEY_ID_BYTES = 4
 _PUBLIC_BYTES = {ED25519: 32, ML_DSA_44: 1312}
 _SIGNATURES_MAX = 16
+_NAME_BYTES_MAX = 255
 _DASH = "\N{EM DASH} "
 
 
@@ -77,7 +78,8 @@ def parse_key(text: str) -> VerifierKey:
     identifier, _, encoded = rest.partition("+")
     content = decoded(encoded)
     key = VerifierKey(name, content[0] if content else 0, content[1:])
-    if len(key.public) != _PUBLIC_BYTES.get(key.algorithm) or not name or identifier != key.key_id.hex():
+    is_key = len(key.public) == _PUBLIC_BYTES.get(key.algorithm) and identifier == key.key_id.hex()
+    if not is_key or not 0 < len(name.encode()) <= _NAME_BYTES_MAX or any(one.isspace() for one in name):
         raise ValueError("not an Ed25519 or ML-DSA-44 key as a signed note writes it: name+id+base64")
     return key
 

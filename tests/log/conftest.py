@@ -18,9 +18,11 @@ class Journal:
         self.log = Log(layout, STORE_ID)
         self.end = START
 
-    def append(self, *payloads: bytes, subject: str = "m:v1") -> list[Record]:
-        """Append one batch of records with these payloads."""
-        records, self.end = self.log.append([Entry(subject, payload) for payload in payloads], self.end, 1)
+    def append(self, *payloads: bytes, subject: str = "m:v1", is_overlapping: bool = False) -> list[Record]:
+        """Append one batch of records with these payloads, durably."""
+        entries = [Entry(subject, payload) for payload in payloads]
+        records, self.end = self.log.append(entries, self.end, 1, is_overlapping=is_overlapping)
+        self.log.sync(self.end)
         return records
 
     def batches(self, position: Position = START) -> list[list[bytes]]:

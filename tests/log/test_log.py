@@ -269,7 +269,7 @@ def test_leaves_are_those_of_the_first_records(journal):
 # Durability.
 
 
-def test_a_batch_is_synced_once_before_append_returns(journal, synced):
+def test_a_batch_is_synced_once(journal, synced):
     journal.append(b"one", b"two", b"three")
 
     assert synced == [journal.segments()[0]]
@@ -277,8 +277,8 @@ def test_a_batch_is_synced_once_before_append_returns(journal, synced):
 
 def test_a_batch_is_written_at_once(journal, monkeypatch):
     written = []
-    write = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, content: written.append(1) or write(descriptor, content))
+    write = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda *given: written.append(1) or write(*given))
 
     journal.append(b"one", NOISE, b"three")
 

@@ -21,53 +21,53 @@ POWER = "crash/test_power_cuts.py::test_a_power_cut_at_any_moment_loses_nothing_
 MUTANTS = {
     "a batch is not synced": (
         "log/__init__.py",
-        "durable.sync(descriptor)  # the commit point",
-        "pass",
+        "        durable.sync(self._file_for_writing(position).descriptor)\n",
+        "        pass\n",
         INVARIANTS + "test_a_call_returns_only_after_its_batch_was_synced",
     ),
     "a batch is not synced (power cut)": (
         "log/__init__.py",
-        "durable.sync(descriptor)  # the commit point",
-        "pass",
+        "        durable.sync(self._file_for_writing(position).descriptor)\n",
+        "        pass\n",
         POWER + "[log one file]",
     ),
     "the bytes of blobs are not synced before they are named": (
         "pool/ingest.py",
-        "if self._staged:\n                durable.sync_filesystem(self._layout.pool)",
+        "if self._staged:\n                sync_all()",
         "if False:\n                pass",
         INVARIANTS + "test_the_bytes_and_then_the_name_of_a_blob_are_durable_before_an_event_names_it",
     ),
     "the names of blobs are not synced": (
         "pool/ingest.py",
-        "self._name(path, self._layout.blob(digest))\n            durable.sync_filesystem(self._layout.pool)",
-        "self._name(path, self._layout.blob(digest))",
+        "self._pool.hashed.learn(digest)\n            sync_all()",
+        "self._pool.hashed.learn(digest)",
         POWER + "[log one file]",
     ),
     "a blob that is there is trusted to be durable": (
         "pool/ingest.py",
-        "self._name(path, self._layout.blob(digest))\n            durable.sync_filesystem(self._layout.pool)",
-        """self._name(path, self._layout.blob(digest))
+        "self._pool.hashed.learn(digest)\n            sync_all()",
+        """self._pool.hashed.learn(digest)
             if self._staged:
-                durable.sync_filesystem(self._layout.pool)""",
+                sync_all()""",
         INVARIANTS + "test_a_blob_that_is_already_there_is_synced_again_before_it_is_named",
     ),
     "an event names a blob before it is there": (
         "pool/ingest.py",
-        "            if stored:\n                intake.publish()\n            yield stored",
+        "            if stored:\n                intake.publish(sync_all)\n            yield stored",
         "            yield stored\n            if stored:\n                intake.publish()",
         POWER + "[log one file]",
     ),
     "a blob is trusted by its name": (
         "pool/__init__.py",
-        "        if looks_untouched(found, size_bytes):\n            return True\n        try:",
-        "        if True:\n            return True\n        try:",
+        "            if found is not None and not is_known:\n",
+        "            if False:\n",
         INVARIANTS + "test_logging_the_same_bytes_again_heals_a_damaged_blob",
     ),
-    "a stat is believed by size alone": (
-        "pool/__init__.py",
-        "        and not found.st_mode & _WRITE_BITS\n        and found.st_mtime_ns == BLOB_MTIME_NS\n",
-        "",
-        INVARIANTS + "test_a_blob_edited_through_a_link_is_never_handed_out_and_every_version_is_named",
+    "a blob is believed whoever touched it": (
+        "pool/hashed.py",
+        "return ctime_ns == known_ns or any(begin <= ctime_ns <= end for begin, end in spans)",
+        "return True",
+        "crash/test_bit_rot.py::test_a_blob_that_rotted_is_not_handed_out_as_a_link",
     ),
     "a blob is left as it came": (
         "pool/__init__.py",
@@ -95,7 +95,7 @@ MUTANTS = {
     ),
     "whatever follows, a bad place is a torn tail": (
         "log/segment.py",
-        "if found and found.flags & record.FIRST and found.index > position.index:",
+        "if found and found.index > position.index and record.proves_what_is_before_it(found.flags):",
         "if False:",
         INVARIANTS + "test_a_flip_before_a_later_batch_is_damage_also_without_a_checkpoint",
     ),
@@ -119,8 +119,8 @@ MUTANTS = {
     ),
     "a new file's name is not synced": (
         "durable.py",
-        "        raise\n    sync_folder(path.parent)\n",
-        "        raise\n",
+        "    _replace(path, content, mode, is_synced=True)\n    sync_folder(path.parent)\n",
+        "    _replace(path, content, mode, is_synced=True)\n",
         POWER + "[begin another segment]",
     ),
     "the cursor stays behind": (
@@ -143,8 +143,8 @@ MUTANTS = {
     ),
     "the end of the log is remembered": (
         "ledger.py",
-        "return self._catch_up() if self._log.has_more(position) else position",
-        "return position",
+        "not self._log.has_more(position):\n            return position\n        return",
+        "position:\n            return position\n        return",
         INVARIANTS + "test_a_writer_opened_earlier_goes_on_after_what_others_wrote",
     ),
     "writers do not exclude each other": (
@@ -167,9 +167,45 @@ MUTANTS = {
     ),
     "what is so already is acknowledged without a sync": (
         "ledger.py",
-        "                self._log.sync(position)\n                return ()",
-        "                return ()",
+        "                self._reached = position, Head(tip.size, tip.root)\n        if not drafts:",
+        "                self._make_durable = lambda: None\n        if not drafts:",
         INVARIANTS + "test_an_answer_that_all_is_so_already_is_durable_too",
+    ),
+    "an overlapping batch proves what stands before it": (
+        "log/record.py",
+        "return flags & (FIRST | OVERLAPPING) == FIRST",
+        "return flags & FIRST == FIRST",
+        INVARIANTS + "test_of_batches_whose_syncs_were_under_way_a_power_cut_may_take_the_first_and_leave_the_next",
+    ),
+    "no batch says that it overlaps": (
+        "ledger.py",
+        "is_overlapping=tip.size != (signed.size if signed else 0)",
+        "is_overlapping=False",
+        "test_store.py::test_a_batch_that_was_written_while_another_was_not_durable_says_so",
+    ),
+    "every batch says that it overlaps": (
+        "ledger.py",
+        "is_overlapping=tip.size != (signed.size if signed else 0)",
+        "is_overlapping=True",
+        INVARIANTS + "test_what_a_later_batch_knew_to_be_durable_is_damage_when_it_is_gone",
+    ),
+    "a head is signed before it is durable": (
+        "ledger.py",
+        "            self._log.sync(position)\n            self._publish(head)",
+        "            self._publish(head)\n            self._log.sync(position)",
+        INVARIANTS + "test_nothing_is_signed_before_it_is_durable",
+    ),
+    "a thread is answered by a sync that began before it wrote": (
+        "turns.py",
+        "            mine = self._begun + 1\n",
+        "            mine = self._begun + (0 if self._is_under_way else 1)\n",
+        "test_store.py::test_threads_share_a_sync_and_none_is_answered_before_one_that_covers_it",
+    ),
+    "what a failed sync left in memory is trusted": (
+        "ledger.py",
+        "self._log.write_anew(position)",
+        "self._log.hold(position)",
+        "crash/test_disks.py::test_what_a_failed_sync_left_in_memory_is_not_taken_for_written_when_the_store_is_opened_anew",
     ),
     "numbers are counted, not allotted": (
         "decisions.py",
@@ -179,8 +215,8 @@ MUTANTS = {
     ),
     "whatever history is signed": (
         "ledger.py",
-        "        self._require_continued()\n",
-        "",
+        "signed = self._require_continued(tip)\n",
+        "signed = None\n",
         INVARIANTS + "test_two_histories_are_never_signed",
     ),
 }

@@ -8,9 +8,11 @@ from blake3 import blake3
 import pytest
 
 from runicorn_es.layout import Layout
-from runicorn_es.pool import Pool
+from runicorn_es.pool import Pool, create_pool
+from runicorn_es.pool.hashed import HashedBlobs
 from runicorn_es.pool.ingest import Source, Stored, taking_in
 from runicorn_es.pool.materialize import Wanted, materialize
+from runicorn_es.tables import MemoryTables
 
 
 class NoCache:
@@ -31,15 +33,23 @@ class Shelf(Pool):
     """A pool with the two ways in and out at hand."""
 
     def __init__(self, layout: Layout) -> None:
-        super().__init__(layout)
-        self.layout = layout
+        self.tables = MemoryTables()
+        super().__init__(layout, HashedBlobs(self.tables.reading, self.tables.writing))
+
+    def path(self, digest: bytes, size_bytes: int) -> str:
+        """Return the path of one blob."""
+        return self.paths([(digest, size_bytes)])[0]
+
+    def has(self, digest: bytes, size_bytes: int) -> bool:
+        """Return whether one blob is there intact."""
+        return self.holds([(digest, size_bytes)])[0]
 
     def take(
         self, *sources: Path | Source, mode: str = "copy", cache=None, progress: Callable[[int], object] = bool
     ) -> list[Stored]:
         """Take files into the pool."""
         given = [one if isinstance(one, Source) else Source(str(one.parent), one.name, mode) for one in sources]
-        with taking_in(self.layout, given, token="t", cache=cache or NoCache(), progress=progress) as stored:
+        with taking_in(self, given, token="t", cache=cache or NoCache(), progress=progress) as stored:
             return stored
 
     def put(self, content: bytes) -> bytes:
@@ -79,5 +89,5 @@ class Shelf(Pool):
 def pool(tmp_path):
     shelf = Shelf(Layout(tmp_path / "store"))
     shelf.layout.root.mkdir()
-    shelf.create()
+    create_pool(shelf.layout)
     return shelf

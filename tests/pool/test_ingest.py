@@ -187,7 +187,7 @@ def test_a_moved_file_is_removed_only_when_all_went_well(pool, tmp_path):
 
     with (
         pytest.raises(KeyError),
-        taking_in(pool.layout, [Source(str(tmp_path), "f", "move")], token="t", cache=NoCache(), progress=bool),
+        taking_in(pool, [Source(str(tmp_path), "f", "move")], token="t", cache=NoCache(), progress=bool),
     ):
         raise KeyError
 
@@ -431,7 +431,7 @@ def test_bytes_are_synced_before_they_are_named_and_names_before_they_are_handed
     files = [file(tmp_path / name, name.encode()) for name in "ab"]
     source = [Source(str(tmp_path), path.name) for path in files]
 
-    with taking_in(pool.layout, source, token="t", cache=NoCache(), progress=bool):
+    with taking_in(pool, source, token="t", cache=NoCache(), progress=bool):
         happened.append("handed on")
 
     assert happened == ["sync_filesystem", "rename", "rename", "sync_filesystem", "handed on"]
@@ -440,7 +440,7 @@ def test_bytes_are_synced_before_they_are_named_and_names_before_they_are_handed
 def test_a_blob_that_was_there_is_synced_again_before_it_is_handed_on(pool, tmp_path, monkeypatch):
     pool.put(b"content")
     synced = []
-    monkeypatch.setattr(durable, "sync_filesystem", synced.append)
+    monkeypatch.setattr(durable, "sync_filesystem", lambda folder, _: synced.append(folder))
 
     pool.take(file(tmp_path / "f", b"content"))
 
@@ -448,7 +448,7 @@ def test_a_blob_that_was_there_is_synced_again_before_it_is_handed_on(pool, tmp_
 
 
 def test_a_sync_that_fails_is_final(pool, tmp_path, monkeypatch):
-    def fail(_):
+    def fail(*given):
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(durable, "sync_filesystem", fail)
@@ -492,7 +492,7 @@ def test_while_files_are_taken_in_nobody_may_reclaim_staging(pool, tmp_path):
 
     file(tmp_path / "f")
     with (
-        taking_in(pool.layout, [Source(str(tmp_path), "f")], token="t", cache=NoCache(), progress=bool),
+        taking_in(pool, [Source(str(tmp_path), "f")], token="t", cache=NoCache(), progress=bool),
         pytest.raises(Busy),
     ):
         reclaim()
@@ -506,8 +506,8 @@ def test_others_may_take_in_files_at_the_same_time(pool, tmp_path):
     other = [Source(str(tmp_path), file(tmp_path / "other", b"same").name)]
 
     with (
-        taking_in(pool.layout, one, token="t1", cache=NoCache(), progress=bool) as first,
-        taking_in(pool.layout, other, token="t2", cache=NoCache(), progress=bool) as second,
+        taking_in(pool, one, token="t1", cache=NoCache(), progress=bool) as first,
+        taking_in(pool, other, token="t2", cache=NoCache(), progress=bool) as second,
     ):
         assert first[0].digest == second[0].digest
 

@@ -77,6 +77,8 @@ def test_a_key_that_contradicts_itself_is_refused():
         f"{name}+{identifier}+{key[:-2]}",
         f"{name}+{identifier}+noise?",
         str(VerifierKey("", ED25519, KEY.public)),
+        str(VerifierKey("a name", ED25519, KEY.public)),
+        str(VerifierKey("n" * 256, ED25519, KEY.public)),
     ):
         with pytest.raises(ValueError, match=r".+"):
             parse_key(wrong)

@@ -1,0 +1,78 @@
+"""Which blobs were hashed since the machine was started, and found right.
+
+A disk may return other bytes one day and say nothing. So a blob is hashed when it is first asked for after a start of
+the machine; from then on its bytes are in memory, or were there a short while ago, and its change time tells whether
+anybody touched it. Making and removing hard links moves the change time as well: those that we made fall into spans
+that we noted; after those of others the blob is hashed once more.
+
+The rows lie in the tables, which are made anew at each start of the machine.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+import struct
+import time
+
+from runicorn_es.pool.stat_cache import PREFIX
+from runicorn_es.tables import Reader, Writer
+
+_SPANS = PREFIX + b"spans"
+_SPAN = struct.Struct("<qq")
+_SPANS_MAX = 64
+_TIME = struct.Struct("<q")
+_CLOCK_OF_FILES = 5  # CLOCK_REALTIME_COARSE, for which the time module has no name
+
+
+class HashedBlobs:
+    """What is known of the blobs of one store. Rows learned are kept in memory until ``flush``."""
+
+    def __init__(
+        self,
+        reading: Callable[[], AbstractContextManager[Reader]],
+        writing: Callable[[], AbstractContextManager[Writer]],
+    ) -> None:
+        self._reading = reading
+        self._writing = writing
+        self._learned: dict[bytes, int] = {}
+        self._spans: list[tuple[int, int]] = []
+
+    def find(self, blobs: Sequence[tuple[bytes, int]]) -> list[bool]:
+        """Return for each digest and change time whether the blob is known to be right, and was not touched since."""
+        with self._reading() as rows:
+            spans = [*self._spans, *_SPAN.iter_unpack(rows.get(_SPANS) or b"")]
+            return [self._is_known(rows, digest, ctime_ns, spans) for digest, ctime_ns in blobs]
+
+    def learn(self, digest: bytes, ctime_ns: int = 0) -> None:
+        """Note that a blob was hashed and had this change time then; 0: one that falls into a span."""
+        self._learned[digest] = ctime_ns
+
+    @contextmanager
+    def touching(self) -> Iterator[None]:
+        """Say that whatever changes the change times of known blobs for the length of a block is our own doing."""
+        # The kernel's clock for files lags behind by up to a tick, so that it is never before this one.
+        begin_ns = time.clock_gettime_ns(_CLOCK_OF_FILES)
+        try:
+            yield
+        finally:
+            self._spans.append((begin_ns, time.time_ns()))
+
+    def flush(self) -> None:
+        """Write the rows learned, in the order of their keys."""
+        if not self._learned and not self._spans:
+            return
+        with self._writing() as out:
+            spans = [*_SPAN.iter_unpack(out.get(_SPANS) or b""), *self._spans]
+            out.put(_SPANS, b"".join(_SPAN.pack(*span) for span in spans[-_SPANS_MAX:]))
+            for digest in sorted(self._learned):
+                out.put(PREFIX + digest, _TIME.pack(self._learned[digest]))
+        self._learned.clear()
+        self._spans.clear()
+
+    def _is_known(self, rows: Reader, digest: bytes, ctime_ns: int, spans: Sequence[tuple[int, ...]]) -> bool:
+        known_ns = self._learned.get(digest)
+        if known_ns is None:
+            row = rows.get(PREFIX + digest)
+            if row is None or len(row) != _TIME.size:
+                return False
+            [known_ns] = _TIME.unpack(row)
+        return ctime_ns == known_ns or any(begin <= ctime_ns <= end for begin, end in spans)
