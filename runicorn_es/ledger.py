@@ -382,11 +382,11 @@ class Ledger:
 
     def _publish(self, head: Head) -> None:
         """Sign a head, unless a later one is signed already, and let everybody see it."""
-        signed = self._signer().sign(head).encode()
 
         def replace(present: bytes) -> bytes | None:
             found = self._continued[1] if present == self._continued[0] else self._keys.trust().head_of(present)
-            return None if found is not None and found.size >= head.size else signed
+            is_signed = found is not None and found.size >= head.size
+            return None if is_signed else self._signer().sign(head).encode()
 
         # Whoever keeps us waiting is about to sign what we wrote.
         with suppress(Busy):
@@ -422,7 +422,7 @@ class Ledger:
         claimed = claimed_head(text, self.identity.origin)
         if claimed is None:
             return None
-        is_continued = tip.heads.get(claimed.size) == claimed.root
+        is_continued = tip.root_at(claimed.size) == claimed.root
         if not is_continued and claimed.size <= tip.size:
             # Far behind: its writers died between their batches and their checkpoints.
             is_continued = merkle.root(self._log.leaves(claimed.size)) == claimed.root

@@ -18,12 +18,20 @@ _HEAD_BYTES = _SIZE_BYTES + merkle.HASH_BYTES
 
 
 class Tip(msgspec.Struct, frozen=True):
-    """Where the log ends: records, root, the time of the last one, and the roots behind the last batches by size."""
+    """Where the log ends: records, root, the time of the last one; and the heads behind the last batches, encoded."""
 
     size: int
     root: bytes
     time_ns: int
-    heads: dict[int, bytes]
+    recent: bytes
+
+    def root_at(self, size: int) -> bytes | None:
+        """Return the root at a size behind one of the last batches, or None."""
+        wanted = size.to_bytes(_SIZE_BYTES)
+        for at in range(len(self.recent) - _HEAD_BYTES, -1, -_HEAD_BYTES):
+            if self.recent.startswith(wanted, at):
+                return self.recent[at + _SIZE_BYTES : at + _HEAD_BYTES]
+        return None
 
 
 def apply(facts: Sequence[Fact], out: Writer) -> None:
@@ -52,12 +60,12 @@ def head(view: Reader) -> tuple[int, bytes]:
 
 def tip(view: Reader) -> Tip:
     """Return where the log ends."""
-    found = view.get(_RECENT) or bytes(_SIZE_BYTES)
-    heads = {
-        int.from_bytes(found[at : at + _SIZE_BYTES]): found[at + _SIZE_BYTES : at + _HEAD_BYTES]
-        for at in range(_SIZE_BYTES, len(found), _HEAD_BYTES)
-    }
-    return Tip(*head(view), int.from_bytes(found[:_SIZE_BYTES]), heads)
+    found = view.get(_RECENT)
+    if found is None:
+        return Tip(*head(view), 0, b"")
+    recent = found[_SIZE_BYTES:]
+    size = int.from_bytes(recent[-_HEAD_BYTES : -merkle.HASH_BYTES])
+    return Tip(size, recent[-merkle.HASH_BYTES :], int.from_bytes(found[:_SIZE_BYTES]), recent)
 
 
 def _state(view: Reader) -> tuple[int, list[bytes]]:
