@@ -99,6 +99,20 @@ class NoteRecovery(msgspec.Struct, frozen=True):
     quarantine: str
 
 
+class CreateStore(msgspec.Struct, frozen=True):
+    """Begin the log of a store."""
+
+    store_id: bytes
+    format_version: int
+
+
+class RotateKey(msgspec.Struct, frozen=True):
+    """Name the keys that sign from the next record on."""
+
+    ed25519: str
+    ml_dsa_44: str
+
+
 Command = (
     StartRun
     | FinishRun
@@ -109,6 +123,8 @@ Command = (
     | DeleteVersion
     | RestoreVersion
     | NoteRecovery
+    | CreateStore
+    | RotateKey
 )
 
 # What makes room is carried out when there is none, with the bytes that are kept in reserve.

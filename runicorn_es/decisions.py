@@ -10,12 +10,14 @@ from typing import NoReturn
 from runicorn_es import names, queries, settings
 from runicorn_es.commands import (
     Command,
+    CreateStore,
     DeleteVersion,
     FinishRun,
     LogArtifact,
     NoteRecovery,
     RemoveAlias,
     RestoreVersion,
+    RotateKey,
     SetAlias,
     StartRun,
     UseArtifact,
@@ -27,11 +29,13 @@ from runicorn_es.events import (
     DescriptionChanged,
     Draft,
     Event,
+    KeyRotated,
     MetadataChanged,
     RecoveryTruncated,
     ReferenceAdded,
     RunFinished,
     RunStarted,
+    StoreCreated,
     TagsChanged,
     VersionCreated,
     VersionDeleted,
@@ -67,6 +71,12 @@ def decide(command: Command, view: View) -> list[Draft]:
         case NoteRecovery():
             event = RecoveryTruncated(command.segment, command.offset, command.size_bytes, command.quarantine)
             return [Draft("", (event,))]
+        case CreateStore():
+            # Another process may have been quicker.
+            is_new = queries.head(view)[0] == 0
+            return [Draft("", (StoreCreated(command.store_id, command.format_version),))] if is_new else []
+        case RotateKey():
+            return [Draft("", (KeyRotated(command.ed25519, command.ml_dsa_44),))]
 
 
 def require_loggable(view: View, name: str, kind: str) -> None:

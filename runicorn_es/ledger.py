@@ -19,13 +19,15 @@ from threading import Lock
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from runicorn_es import codec, decisions, durable, founding, merkle, projections, queries, settings, tables
 from runicorn_es.ambient import SYSTEM, Ambient
-from runicorn_es.commands import MAKING_ROOM, Command, NoteRecovery
-from runicorn_es.errors import Busy, Damaged, Rejected, RunicornError, WriteFailed
-from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded, StoreCreated
+from runicorn_es.commands import MAKING_ROOM, Command, CreateStore, NoteRecovery
+from runicorn_es.errors import Busy, Damaged, DiskFull, Rejected, RunicornError, WriteFailed
+from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded
 from runicorn_es.layout import Layout
-from runicorn_es.log import START, Entry, Log, Position, Record
+from runicorn_es.log import START, Entry, Log, Pending, Position, Record
 from runicorn_es.log.record import BLANKABLE, COMPRESSED, PAGE
 from runicorn_es.pool import Pool, stat_cache
 from runicorn_es.pool.hashed import HashedBlobs
@@ -33,7 +35,17 @@ from runicorn_es.projections.rows import Contradiction
 from runicorn_es.queries import Tip, View
 from runicorn_es.signing import Head, Keys, Signer, claimed_head
 from runicorn_es.tables import MemoryTables, Reader, Tables, TablesFailed, Writer
-from runicorn_es.turns import SharedTurn, TurnFailed
+from runicorn_es.turns import SharedTurn, TurnFailed, WaitedTooLong
+
+
+class Request(msgspec.Struct, eq=False):
+    """What a thread asks of the ledger, and the answer: events, or why it was refused. Without a command: of a key."""
+
+    command: Command | None
+    run: str | None = None
+    key: str | None = None
+    events: tuple[Event, ...] | None = None
+    refusal: RunicornError | None = None
 
 
 class Ledger:
@@ -67,33 +79,24 @@ class Ledger:
         The events of pages and references are not among those returned. Raises Rejected and its kinds when the command
         cannot be met, Busy when another writer held the lock too long, OSError or WriteFailed when the disk failed.
         """
+        return self._answer_to(Request(command, run, key)) or ()
+
+    def execute_all(self, commands: Sequence[Command], *, run: str | None = None) -> list[tuple[Event, ...]]:
+        """Carry out commands one after another with one sync, and return the events of each.
+
+        If one of them is refused, none is carried out. A crash before this returns may leave the first of them done.
+        Raises as ``execute`` does.
+        """
+        requests = [Request(command, run) for command in commands]
         with self._changing() as position:
-            with self._tables.reading() as rows:
-                view = View(rows, self._log)
-                events = self._events_under(key, view)
-                drafts = decisions.decide(command, view) if events is None else []
-                tip = queries.tip(view)
-            if drafts:
-                may_use_reserve = isinstance(command, MAKING_ROOM)
-                self._append(drafts, position, tip, run=run, key=key, may_use_reserve=may_use_reserve)
-            else:
-                # What was found may not be durable yet, and its writer may have died.
-                self._reached = position, Head(tip.size, tip.root)
-        if not drafts:
-            return events or ()
-        return tuple(event for draft in drafts if not draft.is_page for event in draft.events)
+            self._carry_out(requests, position, are_one=True)
+        return [request.events or () for request in requests]
 
     def repeated(self, key: str) -> tuple[Event, ...] | None:
         """Return the events of the batch that was appended under this idempotency key, durably, or None."""
         with self.reading() as view:
             is_known = queries.batch_of_key(view, key) is not None
-        if not is_known:
-            return None
-        with self._changing() as position, self._tables.reading() as rows:
-            view = View(rows, self._log)
-            events = self._events_under(key, view)
-            self._reached = position, Head(*queries.head(view))
-        return events
+        return self._answer_to(Request(None, key=key)) if is_known else None
 
     def rebuild(self) -> list[bytes]:
         """Fold the tables anew from the log and return the keys whose rows differed from the old ones.
@@ -150,7 +153,7 @@ class Ledger:
         self._tables: Tables
         self._log = Log(self.layout, self.identity.raw_id)
         self._thread_lock = Lock()
-        self._syncing = SharedTurn(self._sync_and_sign)
+        self._turn = SharedTurn(self._carry_out_durably)
         self._position = START
         # Up to where this object has written, or found what others wrote, and the head there.
         self._reached = START, Head(0, merkle.root([]))
@@ -161,10 +164,7 @@ class Ledger:
             self._catch_up_or_begin_anew()
             self._require_acknowledged()
             if not self.is_read_only and self._position == START:
-                with self._changing() as position:
-                    if position == START:
-                        event = StoreCreated(self.identity.raw_id, settings.FORMAT_VERSION)
-                        self._append([Draft("", (event,))], position, self._tip())
+                self.execute_all([CreateStore(self.identity.raw_id, settings.FORMAT_VERSION)])
         except BaseException:
             self._tables.close()
             raise
@@ -262,7 +262,7 @@ class Ledger:
             with self._writing() as position:
                 under_way.enter_context(durable.leased(self.layout.log))
                 yield position
-            self._make_durable()
+            self._sync_and_sign()
 
     def _end_of_log(self) -> Position:
         """Return where the log ends, with the tables caught up and no torn tail. The lock must be held."""
@@ -270,7 +270,13 @@ class Ledger:
         # Where nothing follows is the end, however old the position is; and the tables were folded up to it.
         if self._log.holds(position) and not self._log.has_more(position):
             return position
-        return self._recover(self._catch_up() if self._log.has_more(position) else position)
+        # Whoever appended since has folded that, too.
+        with self._tables.reading() as rows:
+            position = projections.cursor(rows) or START
+        if self._log.holds(position) and not self._log.has_more(position):
+            self._position = position
+            return position
+        return self._recover(self._catch_up())
 
     @contextmanager
     def _poisoned_by(self, kind: type[OSError]) -> Iterator[None]:
@@ -300,11 +306,8 @@ class Ledger:
                 self._log.hold(position)
         if cut is None:
             return position
-        tip = self._tip()
         note = NoteRecovery(cut.segment, cut.offset, cut.size_bytes, cut.quarantine)
-        with self._tables.reading() as rows:
-            drafts = decisions.decide(note, View(rows, self._log))
-        return self._append(drafts, position, tip, may_use_reserve=True)
+        return self._carry_out([Request(note)], position, are_one=True)
 
     def _reading_rows(self) -> AbstractContextManager[Reader]:
         """Open the tables that are in use now: they may be others than a moment ago."""
@@ -313,64 +316,103 @@ class Ledger:
     def _writing_rows(self) -> AbstractContextManager[Writer]:
         return self._tables.writing()
 
-    def _tip(self) -> Tip:
-        with self._tables.reading() as rows:
-            return queries.tip(View(rows, self._log))
+    def _answer_to(self, request: "Request") -> tuple[Event, ...] | None:
+        """Have a request carried out, together with those of other threads, and return the events once durable."""
+        self._require_writable()
+        try:
+            self._turn.take(request, self._lock_wait_s)
+        except WaitedTooLong:
+            raise Busy(
+                f"other threads have been writing for more than {self._lock_wait_s:g} s; nothing was changed; try again"
+            ) from None
+        except TurnFailed as error:
+            # What went wrong for the thread that did it for us went wrong for us.
+            self._require_writable()
+            cause = error.__cause__
+            if isinstance(cause, RunicornError):
+                raise type(cause)(*cause.args) from cause
+            raise WriteFailed(
+                f"another thread, which wrote for this one, was stopped ({cause!r}); look whether it is there"
+            ) from error
+        if request.refusal is not None:
+            raise request.refusal
+        return request.events
 
-    def _events_under(self, key: str | None, view: View) -> tuple[Event, ...] | None:
-        """Return the events of the batch that was appended under an idempotency key, if there is one."""
-        earlier = None if key is None else queries.batch_of_key(view, key)
-        return None if earlier is None else view.events(earlier)
+    def _carry_out_durably(self, requests: list["Request"]) -> None:
+        with self._changing() as position:
+            self._carry_out(requests, position)
 
-    def _append(
-        self,
-        drafts: Sequence[Draft],
-        position: Position,
-        tip: Tip,
-        *,
-        run: str | None = None,
-        key: str | None = None,
-        may_use_reserve: bool = False,
-    ) -> Position:
-        """Append a batch, fold it, and return the end of the log then; it is not durable yet. The lock must be held.
+    def _carry_out(self, requests: Sequence["Request"], position: Position, *, are_one: bool = False) -> Position:
+        """Decide, fold and write, and return the end of the log then; it is not durable yet. The lock must be held.
 
-        ``position`` is the end of the log as found under the lock, and ``tip`` what the tables say of it: never what
-        this object remembers, which a thread that only reads may set to an older one at any moment.
+        ``position`` is the end of the log as found under the lock: never what this object remembers, which a thread
+        that only reads may set to an older one at any moment. are_one: if one is refused, nothing is written.
         """
+        pending = self._log.begin(position)
+        is_written = False
+        try:
+            with self._tables.writing() as out:
+                self._fold_all(requests, pending, out, are_one=are_one)
+                head = Head(*queries.head(View(out, pending)))
+                if pending.end != position:
+                    self._log.write(pending)
+                    is_written = True
+        except TablesFailed:
+            # The old tables may be in use by other threads, and are left open.
+            self._tables = MemoryTables()
+            self._fold_into(self._tables)
+            if not is_written:
+                return self._carry_out(requests, position, are_one=are_one)
+            with self._tables.reading() as rows:
+                head = Head(*queries.head(View(rows, self._log)))
+        self._position = pending.end
+        self._reached = pending.end, head
+        return pending.end
+
+    def _fold_all(self, requests: Sequence["Request"], pending: Pending, out: Writer, *, are_one: bool) -> None:
+        """Decide each request, given what those before it led to, and fold what follows from it."""
+        view = View(out, pending)
+        tip = queries.tip(view)
         # What cannot be signed is not written.
         self._signer()
         signed = self._require_continued(tip)
-        drafts = self._with_actor(drafts, run, key)
+        is_overlapping = tip.size != (signed.size if signed else 0)
+        time_ns = max(self._ambient.now_ns(), tip.time_ns)
+        for request in requests:
+            try:
+                drafts = self._decide(request, view)
+                if not drafts:
+                    continue
+                records = pending.add(
+                    self._entries(drafts, request),
+                    time_ns,
+                    is_overlapping=is_overlapping,
+                    may_use_reserve=isinstance(request.command, MAKING_ROOM),
+                )
+            except (Rejected, DiskFull) as error:
+                if are_one:
+                    raise
+                request.refusal = error
+                continue
+            projections.fold(records, pending.end, out)
+            request.events = tuple(event for draft in drafts if not draft.is_page for event in draft.events)
+            is_overlapping = True
+
+    def _decide(self, request: "Request", view: View) -> list[Draft]:
+        """Return what is to be written for a request; nothing, and its answer is given, if all was so already."""
+        earlier = None if request.key is None else queries.batch_of_key(view, request.key)
+        request.events = None if earlier is None else view.events(earlier)
+        if request.command is None or earlier is not None:
+            return []
+        return decisions.decide(request.command, view)
+
+    def _entries(self, drafts: Sequence[Draft], request: "Request") -> list[Entry]:
         entries = []
-        for draft in drafts:
+        for draft in self._with_actor(drafts, request.run, request.key):
             payload, is_compressed = codec.encode(draft.events, self._ambient.token(codec.SALT_BYTES))
             flags = COMPRESSED * is_compressed | PAGE * draft.is_page | BLANKABLE * draft.is_blankable
             entries.append(Entry(draft.subject, payload, flags))
-        records, behind = self._log.append(
-            entries,
-            position,
-            max(self._ambient.now_ns(), tip.time_ns),
-            is_overlapping=tip.size != (signed.size if signed else 0),
-            may_use_reserve=may_use_reserve,
-        )
-        try:
-            head = self._fold(records, position, behind)
-        except TablesFailed:
-            # The batch is written. The old tables may be in use by other threads, and are left open.
-            self._tables = MemoryTables()
-            self._fold_into(self._tables)
-            head = self._fold(records, position, behind)
-        self._position = behind
-        self._reached = behind, head
-        return behind
-
-    def _make_durable(self) -> None:
-        """Return once all that this object has written or found is durable and signed. The lock need not be held."""
-        try:
-            self._syncing.take()
-        except TurnFailed as error:
-            self._require_writable()
-            raise Damaged(str(error)) from error
+        return entries
 
     def _sync_and_sign(self) -> None:
         # A sync that failed is never tried again.
@@ -384,21 +426,20 @@ class Ledger:
         """Sign a head, unless a later one is signed already, and let everybody see it."""
 
         def replace(present: bytes) -> bytes | None:
-            found = self._continued[1] if present == self._continued[0] else self._keys.trust().head_of(present)
-            is_signed = found is not None and found.size >= head.size
-            return None if is_signed else self._signer().sign(head).encode()
+            claimed = claimed_head(present, self.identity.origin)
+            if claimed is not None and claimed.size >= head.size and self._is_believed(present, claimed):
+                return None
+            return self._signer().sign(head).encode()
 
         # Whoever keeps us waiting is about to sign what we wrote.
         with suppress(Busy):
             durable.update_file(self.layout.checkpoint, replace, wait_s=1)
 
-    def _fold(self, records: Sequence[Record], position: Position, behind: Position) -> Head:
-        """Fold the batch that was just appended; returns the head of the log then."""
-        with self._tables.writing() as out:
-            # A reader may have been quicker to fold what we appended.
-            if (projections.cursor(out) or START).index == position.index:
-                projections.fold(records, behind, out)
-            return Head(*queries.head(View(out, self._log)))
+    def _is_believed(self, checkpoint: bytes, claimed: Head) -> bool:
+        """Return whether a checkpoint is that of our log; what the tables know is asked before the signature is."""
+        with self._tables.reading() as rows:
+            root = queries.tip(View(rows, self._log)).root_at(claimed.size)
+        return root == claimed.root or self._keys.trust().head_of(checkpoint) is not None
 
     def _with_actor(self, drafts: Sequence[Draft], run: str | None, key: str | None) -> list[Draft]:
         """Say who appends the batch, in its first record that holds neither files nor references."""

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 
 from runicorn_es import durable, founding, merkle, proofs, tiles
+from runicorn_es.commands import RotateKey
 from runicorn_es.errors import Damaged, Rejected
-from runicorn_es.events import Draft, KeyRotated
 from runicorn_es.layout import Layout
-from runicorn_es.ledger import Ledger
+from runicorn_es.ledger import Ledger, Request
 from runicorn_es.log import Log
 from runicorn_es.proofs import Consistency, Fork, Inclusion
 from runicorn_es.signing import Head, Keys, Retired
@@ -104,9 +104,8 @@ class Notary(Ledger):
         with self._writing() as position:
             retiring = self._signer()
             seeds, successor = self._keys.successor(self._ambient.token)
-            event = KeyRotated(str(successor.ed25519), str(successor.ml_dsa_44))
-            self._append([Draft("", (event,))], position, self._tip())
-            self._make_durable()
+            self._carry_out([Request(RotateKey(str(successor.ed25519), str(successor.ml_dsa_44)))], position)
+            self._sync_and_sign()
             checkpoint, head = self._published()
             leaves = self._log.leaves(head.size)
             endorsement = proofs.prove_inclusion(self._log.record(position.index), leaves, checkpoint)

@@ -300,7 +300,7 @@ def write_without_sync(store, monkeypatch, *aliases):
     kept = store.layout.checkpoint.read_bytes()
     for alias in aliases:
         with monkeypatch.context() as patched:
-            patched.setattr(store, "_make_durable", lambda: None)
+            patched.setattr(store, "_sync_and_sign", lambda: None)
             store.alias("m", alias)
     assert store.layout.checkpoint.read_bytes() == kept
 

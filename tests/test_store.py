@@ -23,6 +23,7 @@ from runicorn_es import durable, settings
 from runicorn_es.ambient import Actor, Ambient
 from runicorn_es.commands import SetAlias
 from runicorn_es.events import AliasSet, BatchAppended, FileAdded, VersionCreated, VersionDeleted
+from runicorn_es.ledger import Request
 from runicorn_es.log.record import OVERLAPPING
 from runicorn_es.names import parse_reference
 from runicorn_es.projections.rows import ARTIFACTS, VERSIONS
@@ -607,17 +608,17 @@ def test_a_thread_that_waits_too_long_for_another_is_told(store, tmp_path):
     is_writing, may_go_on = Event(), Event()
 
     class Slow(rn.Store):
-        def _append(self, *given, **options):
+        def _carry_out(self, *given, **options):
             is_writing.set()
             may_go_on.wait(30)
-            return super()._append(*given, **options)
+            return super()._carry_out(*given, **options)
 
     version(store)
     with Slow(store.layout.root, lock_wait_s=0.01) as slow:
         thread = Thread(target=slow.alias, args=("m", "production"))
         thread.start()
         is_writing.wait(30)
-        with pytest.raises(rn.Busy, match="another thread has been writing"):
+        with pytest.raises(rn.Busy, match="other threads have been writing"):
             slow.alias("m", "best")
         assert numbers(slow) == [1]
         may_go_on.set()
@@ -889,7 +890,7 @@ def test_threads_share_a_sync_and_none_is_answered_before_one_that_covers_it(sto
     is_syncing.wait(30)
     for thread in threads[1:]:
         thread.start()
-    wait_until(lambda: len(store.aliases("m")) == 8)
+    wait_until(lambda: len(store._turn._waiting) == 7)
     assert answered == []
     may_sync.set()
     for thread in threads:
@@ -900,27 +901,65 @@ def test_threads_share_a_sync_and_none_is_answered_before_one_that_covers_it(sto
     assert sorted(answered)[1:] == [2] * 7
 
 
+def test_of_what_threads_wrote_together_only_the_first_says_that_all_before_it_is_durable(store):
+    version(store)
+    store.execute_all([SetAlias(parse_reference("m"), alias) for alias in ("one", "two", "three")])
+
+    flags = [bool(record.flags & OVERLAPPING) for record, events in store.events() if isinstance(events[-1], AliasSet)]
+    assert flags == [False, True, True]
+
+
+def test_of_several_commands_none_is_carried_out_if_one_is_refused(store):
+    version(store)
+    before = sum(1 for _ in store.events())
+
+    with pytest.raises(rn.Unknown):
+        store.execute_all([SetAlias(parse_reference("m"), "one"), SetAlias(parse_reference("m:v9"), "two")])
+
+    assert store.aliases("m") == []
+    assert sum(1 for _ in store.events()) == before
+    store.alias("m", "three")
+    assert store.audit(tables=True).is_clean
+
+
+def test_of_several_threads_requests_only_the_one_that_was_refused_fails(store):
+    version(store)
+    requests = [Request(SetAlias(parse_reference(spec), "a-" + spec[-1])) for spec in ("m:v1", "m:v9", "m:v1")]
+    requests[2].command = SetAlias(parse_reference("m:v1"), "third")
+
+    store._carry_out_durably(requests)
+
+    assert [type(request.refusal) for request in requests] == [type(None), rn.Unknown, type(None)]
+    assert [row.alias for row in store.aliases("m")] == ["a-1", "third"]
+    assert store.audit(tables=True).is_clean
+
+
 def test_a_batch_that_was_written_while_another_was_not_durable_says_so(store, monkeypatch):
     version(store)
     flags = {}
     is_syncing, may_sync = Event(), Event()
     monkeypatch.setattr(durable, "sync", lambda _: (is_syncing.set(), may_sync.wait(30)))
-    first = Thread(target=store.alias, args=("m", "first"))
-    first.start()
-    is_syncing.wait(30)
-    second = Thread(target=store.alias, args=("m", "second"))
-    second.start()
-    wait_until(lambda: len(store.aliases("m")) == 2)
-    may_sync.set()
-    first.join()
-    second.join()
-    store.alias("m", "third")
+    with rn.open_store(store.layout.root) as other:
+        may_sync.set()
+        other.alias("m", "zeroth")
+        may_sync.clear()
+        is_syncing.clear()
+        first = Thread(target=store.alias, args=("m", "first"))
+        first.start()
+        is_syncing.wait(30)
+        second = Thread(target=other.alias, args=("m", "second"))
+        second.start()
+        wait_until(lambda: len(store.aliases("m")) == 3)
+        may_sync.set()
+        first.join()
+        second.join()
+        store.alias("m", "third")
 
     for record, events in store.events():
         for event in events:
             if isinstance(event, AliasSet):
                 flags[event.alias] = bool(record.flags & OVERLAPPING)
-    assert flags == {"first": False, "second": True, "third": False}
+    assert flags == {"zeroth": False, "first": False, "second": True, "third": False}
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])

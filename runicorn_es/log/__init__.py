@@ -2,14 +2,15 @@
 
 Invariants:
 - A batch is visible whole or not at all: reading stops before a batch whose last record (flag COMMIT) is not there.
-- A batch is written with one write; an fdatasync makes it durable, and with it all before it. The next one may be
-  written meanwhile, and then says so (flag OVERLAPPING): such a batch proves nothing of what stands before it.
+- One or more batches are written with one write; an fdatasync makes them durable, and with them all before. A batch
+  that is written before that says so (flag OVERLAPPING): it proves nothing of what stands before it.
 - Only the holder of the writer's lock appends or cuts, and it reads up to the end of the log first.
 - Bytes are cut only where they can be nothing but a batch that was never acknowledged; they are kept in quarantine.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+import errno
 import hashlib
 import itertools
 import os
@@ -24,7 +25,7 @@ from runicorn_es.log import record, segment
 from runicorn_es.log.record import OVERLAPPING, Entry, Header, Record
 from runicorn_es.log.segment import START, Position
 
-__all__ = ["START", "Cut", "Entry", "Log", "Position", "Record"]
+__all__ = ["START", "Cut", "Entry", "Log", "Pending", "Position", "Record"]
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -40,6 +41,7 @@ class _File:
     """A segment that stays open for writing until nobody refers to it any more."""
 
     def __init__(self, path: str, segment_index: int) -> None:
+        self.path = path
         self.segment = segment_index
         self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         self.inode = os.fstat(self.descriptor).st_ino
@@ -47,6 +49,41 @@ class _File:
     def __del__(self) -> None:
         if hasattr(self, "descriptor"):
             os.close(self.descriptor)
+
+
+class Pending:
+    """Batches on their way into the log. They can be read as if they were there."""
+
+    def __init__(self, log: "Log", file: _File, begin: Position) -> None:
+        self.file = file
+        self.begin = begin
+        self.end = begin
+        self._log = log
+        self._parts: list[bytes] = []
+        self._records: dict[tuple[int, int], Record] = {}
+
+    def add(
+        self, entries: Sequence[Entry], time_ns: int, *, is_overlapping: bool, may_use_reserve: bool = False
+    ) -> list[Record]:
+        """Add one batch and return its records.
+
+        is_overlapping: what stands before it is perhaps not durable yet. may_use_reserve: the bytes may be those that
+        are kept for when the disk is full. Raises DiskFull; then the batch was not added.
+        """
+        encoded, records, end = _encode_batch(entries, self.end, time_ns, OVERLAPPING * is_overlapping)
+        _require_room(self.file, end.offset, may_use_reserve=may_use_reserve)
+        self._parts.append(encoded)
+        self._records.update(((record.segment, record.offset), record) for record in records)
+        self.end = end
+        return records
+
+    def read(self, segment_index: int, offset: int) -> Record:
+        """Return the record at a place, of what was added or of what is in the log."""
+        return self._records.get((segment_index, offset)) or self._log.read(segment_index, offset)
+
+    def content(self) -> bytes:
+        """Return the bytes of all that was added."""
+        return b"".join(self._parts)
 
 
 class Log:
@@ -97,31 +134,35 @@ class Log:
             return Position(position.index, position.index, segment.HEADER_BYTES, position.leaf)
         return position
 
-    def append(
-        self,
-        entries: Sequence[Entry],
-        position: Position,
-        time_ns: int,
-        *,
-        is_overlapping: bool = False,
-        may_use_reserve: bool = False,
-    ) -> tuple[list[Record], Position]:
-        """Write one batch and return its records and the position behind it; ``sync`` there makes it durable.
+    def begin(self, position: Position) -> "Pending":
+        """Return a place to gather batches in, to be written at this position by ``write``.
 
-        The writer's lock must be held and ``position`` must be the end of the log. is_overlapping: what stands before
-        is perhaps not durable yet. may_use_reserve: the bytes may be those that are kept for when the disk is full.
-
-        Raises DiskFull, with nothing written, and OSError when a write fails; then whether the batch exists is known
-        only after the log was opened anew.
+        The writer's lock must be held from here on until they are written, and ``position`` must be the end of the log.
         """
-        if position.offset > segment.HEADER_BYTES and position.offset >= settings.SEGMENT_BYTES and not may_use_reserve:
-            position = self._roll(position)
-            is_overlapping = False
-        encoded, records, end = _encode_batch(entries, position, time_ns, OVERLAPPING * is_overlapping)
-        file = self._file_for_writing(position)
-        self._require_room(file, end.offset, may_use_reserve=may_use_reserve)
-        durable.write_all_at(file.descriptor, encoded, position.offset)
-        return records, end
+        if position.offset > segment.HEADER_BYTES and position.offset >= settings.SEGMENT_BYTES:
+            try:
+                position = self._roll(position)
+            except OSError as error:
+                # On a full disk the old segment has room for what makes some.
+                if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                    raise
+        return Pending(self, self._file_for_writing(position), position)
+
+    def write(self, pending: "Pending") -> None:
+        """Write what was gathered, in one write; ``sync`` makes it durable.
+
+        Raises OSError when the write fails; then whether the batches exist is known only after the log was opened anew.
+        """
+        durable.write_all_at(pending.file.descriptor, pending.content(), pending.begin.offset)
+
+    def append(
+        self, entries: Sequence[Entry], position: Position, time_ns: int, *, is_overlapping: bool = False
+    ) -> tuple[list[Record], Position]:
+        """Write one batch and return its records and the position behind it; ``sync`` makes it durable."""
+        pending = self.begin(position)
+        records = pending.add(entries, time_ns, is_overlapping=is_overlapping)
+        self.write(pending)
+        return records, pending.end
 
     def holds(self, position: Position) -> bool:
         """Return whether the segment there is open for writing, and no other file was put in its place.
@@ -233,21 +274,6 @@ class Log:
             file = self._file = _File(self._layout.segment_text(position.segment), position.segment)
         return file
 
-    def _require_room(self, file: "_File", size_bytes: int, *, may_use_reserve: bool) -> None:
-        wanted = size_bytes + (0 if may_use_reserve else settings.SEGMENT_RESERVE_BYTES)
-        if durable.has_room(file.descriptor, wanted):
-            return
-        with suppress(OSError):
-            durable.make_room(file.descriptor, wanted + settings.SEGMENT_STEP_BYTES)
-            return
-        try:
-            durable.make_room(file.descriptor, wanted)
-        except OSError as error:
-            path = self._layout.segment_text(file.segment)
-            raise DiskFull(
-                error.errno, f"{error.strerror}; nothing was written; make room, or delete versions", path
-            ) from error
-
     @contextmanager
     def _opened(self, position: Position, flags: int = os.O_RDONLY) -> Iterator[int]:
         path = self._path(position)
@@ -285,6 +311,21 @@ class Log:
         self.sync(position)
         durable.write_file(self._path(begin), segment.encode_header(self._store_id, begin))
         return begin
+
+
+def _require_room(file: _File, size_bytes: int, *, may_use_reserve: bool) -> None:
+    wanted = size_bytes + (0 if may_use_reserve else settings.SEGMENT_RESERVE_BYTES)
+    if durable.has_room(file.descriptor, wanted):
+        return
+    with suppress(OSError):
+        durable.make_room(file.descriptor, wanted + settings.SEGMENT_STEP_BYTES)
+        return
+    try:
+        durable.make_room(file.descriptor, wanted)
+    except OSError as error:
+        raise DiskFull(
+            error.errno, f"{error.strerror}; nothing was written; make room, or delete versions", file.path
+        ) from error
 
 
 def _whole(records: Iterator[Record]) -> Iterator[list[Record]]:

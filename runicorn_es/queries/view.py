@@ -3,7 +3,7 @@
 from runicorn_es import codec
 from runicorn_es.errors import Damaged
 from runicorn_es.events import Event, FileAdded
-from runicorn_es.log import START, Log, Record
+from runicorn_es.log import START, Log, Pending, Record
 from runicorn_es.log.record import COMPRESSED, is_blank
 from runicorn_es.projections import places, tree
 from runicorn_es.projections.rows import Contradiction
@@ -13,7 +13,7 @@ from runicorn_es.tables import Reader
 class View:
     """One consistent state of a store: its rows, and the records they point to."""
 
-    def __init__(self, rows: Reader, log: Log) -> None:
+    def __init__(self, rows: Reader, log: Log | Pending) -> None:
         self.rows = rows
         self._log = log
 

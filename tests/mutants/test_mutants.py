@@ -143,8 +143,8 @@ MUTANTS = {
     ),
     "the end of the log is remembered": (
         "ledger.py",
-        "not self._log.has_more(position):\n            return position\n        return",
-        "position:\n            return position\n        return",
+        "not self._log.has_more(position):\n            return position\n        # Whoever",
+        "position:\n            return position\n        # Whoever",
         INVARIANTS + "test_a_writer_opened_earlier_goes_on_after_what_others_wrote",
     ),
     "writers do not exclude each other": (
@@ -167,8 +167,8 @@ MUTANTS = {
     ),
     "what is so already is acknowledged without a sync": (
         "ledger.py",
-        "                self._reached = position, Head(tip.size, tip.root)\n        if not drafts:",
-        "                self._make_durable = lambda: None\n        if not drafts:",
+        "            self._sync_and_sign()\n\n    def _end_of_log",
+        "            if self._reached[0] != position:\n                self._sync_and_sign()\n\n    def _end_of_log",
         INVARIANTS + "test_an_answer_that_all_is_so_already_is_durable_too",
     ),
     "an overlapping batch proves what stands before it": (
@@ -179,14 +179,14 @@ MUTANTS = {
     ),
     "no batch says that it overlaps": (
         "ledger.py",
-        "is_overlapping=tip.size != (signed.size if signed else 0)",
-        "is_overlapping=False",
+        "is_overlapping = tip.size != (signed.size if signed else 0)",
+        "is_overlapping = False",
         "test_store.py::test_a_batch_that_was_written_while_another_was_not_durable_says_so",
     ),
     "every batch says that it overlaps": (
         "ledger.py",
-        "is_overlapping=tip.size != (signed.size if signed else 0)",
-        "is_overlapping=True",
+        "is_overlapping = tip.size != (signed.size if signed else 0)",
+        "is_overlapping = True",
         INVARIANTS + "test_what_a_later_batch_knew_to_be_durable_is_damage_when_it_is_gone",
     ),
     "a head is signed before it is durable": (
@@ -195,17 +195,17 @@ MUTANTS = {
         "            self._publish(head)\n            self._log.sync(position)",
         INVARIANTS + "test_nothing_is_signed_before_it_is_durable",
     ),
-    "a thread is answered by a sync that began before it wrote": (
-        "turns.py",
-        "            mine = self._begun + 1\n",
-        "            mine = self._begun + (0 if self._is_under_way else 1)\n",
-        "test_store.py::test_threads_share_a_sync_and_none_is_answered_before_one_that_covers_it",
-    ),
     "what a failed sync left in memory is trusted": (
         "ledger.py",
         "self._log.write_anew(position)",
         "self._log.hold(position)",
         "crash/test_disks.py::test_what_a_failed_sync_left_in_memory_is_not_taken_for_written_when_the_store_is_opened_anew",
+    ),
+    "of batches written together, none says that it overlaps": (
+        "ledger.py",
+        "            is_overlapping = True\n",
+        "            pass\n",
+        "test_store.py::test_of_what_threads_wrote_together_only_the_first_says_that_all_before_it_is_durable",
     ),
     "numbers are counted, not allotted": (
         "decisions.py",
