@@ -26,13 +26,14 @@ if TYPE_CHECKING:
         WriteFailed,
     )
     from runicorn_es.run import Run, finish, init
-    from runicorn_es.store import Store, open_store
+    from runicorn_es.store import Batch, Store, open_store
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Artifact",
     "ArtifactVersion",
+    "Batch",
     "BlobDamaged",
     "Busy",
     "Conflict",
@@ -71,7 +72,7 @@ _ROOMS = {
         "WriteFailed",
     ),
     "run": ("Run", "finish", "init"),
-    "store": ("Store", "open_store"),
+    "store": ("Batch", "Store", "open_store"),
 }
 
 if not TYPE_CHECKING:  # for a type checker, a module with __getattr__ has every name

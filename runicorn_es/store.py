@@ -1,16 +1,18 @@
 """What users ask of a store and have it do. Every method is one command or one query."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 import os
 from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from runicorn_es import codec, decisions, names, queries
 from runicorn_es.artifact.draft import Artifact
 from runicorn_es.artifact.paging import pages_of, require_tree
 from runicorn_es.artifact.stored import ArtifactVersion, VersionNumber
 from runicorn_es.audit import Report, audit
-from runicorn_es.commands import DeleteVersion, LogArtifact, RemoveAlias, RestoreVersion, SetAlias
+from runicorn_es.commands import Command, DeleteVersion, LogArtifact, RemoveAlias, RestoreVersion, SetAlias
 from runicorn_es.errors import Rejected, WriteFailed
 from runicorn_es.events import Event, FileAdded, VersionCreated
 from runicorn_es.location import storage_root
@@ -18,7 +20,7 @@ from runicorn_es.log import Record
 from runicorn_es.names import parse_reference
 from runicorn_es.notary import Notary
 from runicorn_es.pool import size_bytes_of
-from runicorn_es.pool.ingest import Progress, Source, taking_in
+from runicorn_es.pool.ingest import Progress, Source, Stored, taking_in
 from runicorn_es.pool.stat_cache import TableStatCache
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
 from runicorn_es.queries import Direction, Lineage, Stats
@@ -51,6 +53,24 @@ class Store(Notary):
         self._require_writable()
         if key is not None and (events := self.repeated(key)) is not None:
             return _number_of(_the_version(events, artifact.name), artifact)
+        wish = self.wish_for(artifact, run, aliases)
+        with self.taken_in([wish], progress or _silently) as [command]:
+            created = _the_version(self.execute(command, run=run, key=key), artifact.name)
+        return _number_of(created, artifact)
+
+    def batch(self, *, progress: Progress | None = None) -> "Batch":
+        """Return a block that gathers what is to be logged and changed, and does it all at its end.
+
+        For bulk: the files of all versions are made durable together, and so are all events. If one thing is refused,
+        or the block ends with an exception, nothing is done. progress: told bytes as they are read.
+
+        Example: ``with store.batch() as batch: batch.log_artifact(one); batch.log_artifact(other)``
+        """
+        self._require_writable()
+        return Batch(self, progress or _silently)
+
+    def wish_for(self, artifact: Artifact, run: str | None, aliases: Sequence[str]) -> "Wish":
+        """Return a wish to log an artifact, of which all was checked that can be before any file is read."""
         parsed = tuple(dict.fromkeys(names.parse_alias(alias) for alias in aliases if alias != names.LATEST))
         sources = _outside(self.layout.root, artifact.staged_sources())
         if not sources and not artifact.staged_references:
@@ -58,36 +78,25 @@ class Store(Notary):
         require_tree([path for path, _ in sources])
         with self.reading() as view:
             decisions.require_loggable(view, artifact.name, artifact.type)
+        return Wish(artifact, run, parsed, sources)
+
+    @contextmanager
+    def taken_in(self, wishes: "Sequence[Wish]", progress: Progress) -> Iterator[list[LogArtifact]]:
+        """Take the files of several versions into the pool; yields the commands that log them.
+
+        The block carries them out; only then are the sources of mode ``move`` removed.
+        """
         cache = TableStatCache(self._reading_rows, self._writing_rows)
         token = f"{os.getpid()}-{self._ambient.token(8).hex()}"
-        intake = taking_in(
-            self.pool, [source for _, source in sources], token=token, cache=cache, progress=progress or _silently
-        )
+        sources = [source for wish in wishes for _, source in wish.sources]
+        intake = taking_in(self.pool, sources, token=token, cache=cache, progress=progress)
         with self._poisoned_by(WriteFailed), intake as stored:
-            files = (
-                FileAdded(path, found.digest, found.size_bytes, found.executable)
-                for (path, _), found in zip(sources, stored, strict=True)
-            )
-            pages = tuple(pages_of(files))
-            references = tuple(artifact.staged_references)
-            command = LogArtifact(
-                artifact.name,
-                artifact.type,
-                run,
-                pages,
-                references,
-                codec.content_digest([page.digest for page in pages], references),
-                artifact.metadata_json(),
-                tuple(artifact.tags),
-                artifact.description,
-                parsed,
-            )
-            created = _the_version(self.execute(command, run=run, key=key), artifact.name)
+            remaining = iter(stored)
+            yield [wish.command([next(remaining) for _ in wish.sources]) for wish in wishes]
         # What was logged is logged, whatever becomes of what is only remembered.
         with suppress(TablesFailed, OSError):
             cache.flush()
             self.pool.hashed.flush()
-        return _number_of(created, artifact)
 
     def alias(self, spec: str, alias: str, *, reason: str | None = None, expected: int | None = None) -> None:
         """Point an alias at a version, moving it if it exists.
@@ -190,6 +199,84 @@ class Store(Notary):
             if not some:
                 return
             after = some[-1][0].index
+
+
+class Wish(NamedTuple):
+    """An artifact that is to be logged: by which run, with which aliases, and its files."""
+
+    artifact: Artifact
+    run: str | None
+    aliases: tuple[str, ...]
+    sources: list[tuple[str, Source]]
+
+    def command(self, stored: Sequence[Stored]) -> LogArtifact:
+        """Return the command that logs it, given what its files turned out to be."""
+        files = (
+            FileAdded(path, found.digest, found.size_bytes, found.executable)
+            for (path, _), found in zip(self.sources, stored, strict=True)
+        )
+        pages = tuple(pages_of(files))
+        references = tuple(self.artifact.staged_references)
+        return LogArtifact(
+            self.artifact.name,
+            self.artifact.type,
+            self.run,
+            pages,
+            references,
+            codec.content_digest([page.digest for page in pages], references),
+            self.artifact.metadata_json(),
+            tuple(self.artifact.tags),
+            self.artifact.description,
+            self.aliases,
+        )
+
+
+class Batch:
+    """What is done together at the end of a ``with store.batch()`` block, in the order it was asked for."""
+
+    def __init__(self, store: Store, progress: Progress) -> None:
+        self.versions: list[VersionNumber] = []
+        self._store = store
+        self._progress = progress
+        self._asked: list[Wish | Command] = []
+
+    def log_artifact(self, artifact: Artifact, *, run: str | None = None, aliases: Sequence[str] = ()) -> None:
+        """Store an artifact's files and give it its next version number, at the end of the block.
+
+        After it, ``versions`` has the numbers, in the order of the calls. Raises as ``Store.log_artifact``.
+        """
+        self._asked.append(self._store.wish_for(artifact, run, aliases))
+
+    def alias(self, spec: str, alias: str, *, reason: str | None = None, expected: int | None = None) -> None:
+        """Point an alias at a version, which may be one that this block makes."""
+        self._asked.append(SetAlias(parse_reference(spec), names.parse_alias(alias), reason, expected))
+
+    def delete(self, spec: str, *, reason: str | None = None, force: bool = False) -> None:
+        """Hide a version."""
+        self._asked.append(DeleteVersion(parse_reference(spec), reason, force))
+
+    def restore(self, spec: str, *, reason: str | None = None) -> None:
+        """Bring a deleted version back."""
+        self._asked.append(RestoreVersion(parse_reference(spec), reason))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and self._asked:
+            self._carry_out()
+
+    def _carry_out(self) -> None:
+        wishes = [asked for asked in self._asked if isinstance(asked, Wish)]
+        with self._store.taken_in(wishes, self._progress) as commands:
+            logging = iter(commands)
+            ordered = [next(logging) if isinstance(asked, Wish) else asked for asked in self._asked]
+            answers = self._store.execute_all(ordered)
+        for asked, events in zip(self._asked, answers, strict=True):
+            if isinstance(asked, Wish):
+                self.versions.append(_number_of(_the_version(events, asked.artifact.name), asked.artifact))
 
 
 def open_store(path: str | os.PathLike[str] | None = None, read_only: bool = False) -> Store:  # noqa: FBT001, FBT002

@@ -34,7 +34,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Runs": ("init", "finish", "Run"),
     "Making versions": ("Artifact", "VersionNumber"),
     "Using versions": ("ArtifactVersion", "Metadata", "Manifest", "File"),
-    "Stores": ("open_store", "Store"),
+    "Stores": ("open_store", "Store", "Batch"),
     "Errors": (
         "RunicornError",
         "Rejected",
@@ -49,7 +49,18 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
 }
 # What the rooms of the package call on each other's objects; users have better.
-INTERNAL = {"execute", "reading", "repeated", "version_of", "staged_sources", "metadata_json", "of"}
+INTERNAL = {
+    "execute",
+    "execute_all",
+    "wish_for",
+    "taken_in",
+    "reading",
+    "repeated",
+    "version_of",
+    "staged_sources",
+    "metadata_json",
+    "of",
+}
 ALL_EVENTS = " | ".join(kind.__name__ for kind in Event.__args__)
 LINE_CHARACTERS = 100
 

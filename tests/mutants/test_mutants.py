@@ -143,8 +143,8 @@ MUTANTS = {
     ),
     "the end of the log is remembered": (
         "ledger.py",
-        "not self._log.has_more(position):\n            return position\n        # Whoever",
-        "position:\n            return position\n        # Whoever",
+        "not self._log.has_more(position):\n            return position\n        # Whoever appended",
+        "position:\n            return position\n        # Whoever appended",
         INVARIANTS + "test_a_writer_opened_earlier_goes_on_after_what_others_wrote",
     ),
     "writers do not exclude each other": (
