@@ -1,8 +1,9 @@
 """A version as users hold it: every method is one question to the store, and nothing is kept that could go stale."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from itertools import chain
 import os
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -10,7 +11,8 @@ from typing import Any, BinaryIO, Self
 import msgspec
 
 from runicorn_es import names, queries
-from runicorn_es.errors import BlobDamaged
+from runicorn_es.artifact.patterns import Patterns
+from runicorn_es.errors import BlobDamaged, Unknown
 from runicorn_es.events import FileAdded
 from runicorn_es.layout import Layout
 from runicorn_es.names import Digest
@@ -185,24 +187,27 @@ class ArtifactVersion:
         self,
         target_dir: str | os.PathLike[str] | None = None,
         *,
+        paths: Sequence[str] = (),
         mode: Mode = "link",
         overwrite: bool = False,
         progress: Progress | None = None,
     ) -> Path:
         """Make its files below a folder and return the folder.
 
-        target_dir: made if missing; without it a stable folder in the store, where a second time only looks. mode:
+        target_dir: made if missing; without it a stable folder in the store, where a second time only looks. paths:
+        only these files, such as ``train/labels.csv``, ``train`` with all below it, or ``train/**/*.png``. mode:
         ``link`` makes read-only hard links, which take no space; ``copy`` makes writable files; ``reflink`` makes
         writable ones that share their blocks, where the file system can. overwrite: replace files with other content,
         which are otherwise refused. Nothing outside the folder is touched, and no symbolic link in it is followed.
 
-        Raises Rejected (something is in the way), BlobDamaged (the pool's bytes are not what was logged; they are not
-        handed out, and the message names every version that has them).
+        Raises Unknown when ``paths`` mean no file, Rejected (something is in the way), BlobDamaged (the pool's bytes
+        are not what was logged; they are not handed out, and the message names every version that has them).
         """
         if mode not in ("link", "copy", "reflink"):
             raise ValueError(f"mode must be 'link', 'copy' or 'reflink', not {mode!r}")
         target = self._layout.download(self.name, self.version) if target_dir is None else Path(target_dir).expanduser()
-        wanted = (Wanted(file.path, file.digest, file.size_bytes, file.executable) for file in self._files(""))
+        files = self._files_at(paths) if paths else self._files("")
+        wanted = (Wanted(file.path, file.digest, file.size_bytes, file.executable) for file in files)
         try:
             materialize(self._pool, wanted, target, mode=mode, overwrite=overwrite, progress=progress or _silently)
         except BlobDamaged as error:
@@ -239,6 +244,15 @@ class ArtifactVersion:
                     yield file
                 elif file.path.encode() > prefix.encode():
                     return
+
+    def _files_at(self, paths: Sequence[str]) -> Iterator[FileAdded]:
+        """Return the files that some patterns mean. Raises Unknown if there is none."""
+        patterns = Patterns([paths] if isinstance(paths, str) else paths)
+        meant = (file for file in self._files(patterns.prefix) if patterns.matches(file.path))
+        first = next(meant, None)
+        if first is None:
+            raise Unknown(f"{self.full_name} has no file at {patterns}; `runicorn files {self.full_name}` shows all")
+        return chain([first], meant)
 
     def _naming_versions(self, error: BlobDamaged) -> BlobDamaged:
         with self._reading() as view:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         store,
         tables,
     )
-    from runicorn_es.artifact import stored
+    from runicorn_es.artifact import patterns, stored
     from runicorn_es.cli import checkup, history
     from runicorn_es.projections import rows
     from runicorn_es.signing import checkpoint as signed
@@ -49,6 +49,7 @@ __all__ = [
     "msgspec",
     "names",
     "note",
+    "patterns",
     "pool",
     "progress",
     "projections",
@@ -77,6 +78,7 @@ _MODULES = {
     "msgspec": "msgspec",
     "names": "runicorn_es.names",
     "note": "runicorn_es.signing.note",
+    "patterns": "runicorn_es.artifact.patterns",
     "pool": "runicorn_es.pool",
     "progress": "rich.progress",
     "projections": "runicorn_es.projections",

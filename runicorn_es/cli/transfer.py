@@ -76,6 +76,10 @@ def get(
         Path | None, typer.Argument(metavar="[DIR]", help="Where to; without it a folder in the store.")
     ] = None,
     *,
+    path: Annotated[
+        list[str] | None,
+        typer.Option("--path", metavar="PATTERN", help="Only these files, such as 'train/**/*.png'; may be repeated."),
+    ] = None,
     mode: Annotated[
         Literal["link", "copy", "reflink"],
         typer.Option("--mode", help="Read-only links that take no space, or files of one's own to change."),
@@ -95,20 +99,30 @@ def get(
                 f"say where to: runicorn get {spec} DIR",
             )
         version = store.get(spec)
-        known = version.get_metadata()
-        with shown(f"getting {version.full_name}", lambda: known.size_bytes) as progress:
-            target = version.download(folder, mode=mode, overwrite=overwrite, progress=progress)
-    path = os.path.realpath(target)
+        files, size_bytes = _meant(version, path or [])
+        with shown(f"getting {version.full_name}", lambda: size_bytes) as progress:
+            target = version.download(folder, paths=path or (), mode=mode, overwrite=overwrite, progress=progress)
+    real_path = os.path.realpath(target)
     if asked(context).as_json:
         output.document(
             "runicorn.get/1",
             spec=version.full_name,
-            path=path.encode(errors="surrogateescape").decode(errors="replace"),
-            files=known.num_files,
-            size_bytes=known.size_bytes,
+            path=real_path.encode(errors="surrogateescape").decode(errors="replace"),
+            files=files,
+            size_bytes=size_bytes,
         )
     else:
-        output.say(path)
+        output.say(real_path)
+
+
+def _meant(version: "late.stored.ArtifactVersion", paths: list[str]) -> tuple[int, int]:
+    """Return how many files of a version are meant, and their bytes."""
+    if not paths:
+        known = version.get_metadata()
+        return known.num_files, known.size_bytes
+    patterns = late.patterns.Patterns(paths)
+    sizes = [file.size for file in version.files(patterns.prefix) if patterns.matches(file.path)]
+    return len(sizes), sum(sizes)
 
 
 def _type_of(asked: Asked, name: str) -> str:

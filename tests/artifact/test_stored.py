@@ -152,6 +152,26 @@ def test_a_download_is_all_files_and_nothing_else(stored, tmp_path):
     assert not (target / "empty").stat().st_mode & 0o111
 
 
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["weights"], {"weights/model.pth"}),
+        (["*"], {"empty", "run.sh"}),
+        (["**/*.pth", "empty"], {"weights/model.pth", "empty"}),
+        ("run.sh", {"run.sh"}),
+    ],
+)
+def test_a_part_is_downloaded_by_its_paths(stored, tmp_path, paths, expected):
+    assert set(files_of(stored.download(tmp_path / "out", paths=paths))) == expected
+
+
+def test_a_part_that_has_no_file_is_unknown_and_makes_nothing(stored, tmp_path):
+    with pytest.raises(rn.Unknown, match=r"m:v1 has no file at 'weights/\*\.csv'"):
+        stored.download(tmp_path / "out", paths=["weights/*.csv"])
+
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_a_target_it_goes_to_the_same_folder_of_the_store_each_time(store, stored):
     first = stored.download()
     inode = (first / "weights" / "model.pth").stat().st_ino
