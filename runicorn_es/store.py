@@ -296,7 +296,7 @@ def _outside(root: Path, staged: list[tuple[str, Source]]) -> list[tuple[str, So
     What was added from a folder in the store, such as that of a download, was meant.
     """
     inside = f"{os.path.realpath(root)}/"
-    tops = {source.folder: f"{os.path.realpath(source.folder)}/" for _, source in staged}
+    tops = {folder: f"{os.path.realpath(folder)}/" for folder in {source.folder for _, source in staged}}
     return [
         (path, source)
         for path, source in staged

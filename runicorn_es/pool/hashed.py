@@ -8,7 +8,8 @@ that we noted; after those of others the blob is hashed once more.
 The rows lie in the tables, which are made anew at each start of the machine.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 import struct
 import time
@@ -39,8 +40,14 @@ class HashedBlobs:
     def find(self, blobs: Sequence[tuple[bytes, int]]) -> list[bool]:
         """Return for each digest and change time whether the blob is known to be right, and was not touched since."""
         with self._reading() as rows:
-            spans = [*self._spans, *_SPAN.iter_unpack(rows.get(_SPANS) or b"")]
-            return [self._is_known(rows, digest, ctime_ns, spans) for digest, ctime_ns in blobs]
+            begins, ends = _in_order([*self._spans, *_SPAN.iter_unpack(rows.get(_SPANS) or b"")])
+            found = []
+            for digest, ctime_ns in blobs:
+                known_ns = self._known_time(rows, digest)
+                at = bisect_right(begins, ctime_ns) - 1
+                is_ours = at >= 0 and ctime_ns <= ends[at]
+                found.append(known_ns is not None and (is_ours or ctime_ns == known_ns))
+            return found
 
     def learn(self, digest: bytes, ctime_ns: int = 0) -> None:
         """Note that a blob was hashed and had this change time then; 0: one that falls into a span."""
@@ -68,11 +75,21 @@ class HashedBlobs:
         self._learned.clear()
         self._spans.clear()
 
-    def _is_known(self, rows: Reader, digest: bytes, ctime_ns: int, spans: Sequence[tuple[int, ...]]) -> bool:
-        known_ns = self._learned.get(digest)
-        if known_ns is None:
-            row = rows.get(PREFIX + digest)
-            if row is None or len(row) != _TIME.size:
-                return False
-            [known_ns] = _TIME.unpack(row)
-        return ctime_ns == known_ns or any(begin <= ctime_ns <= end for begin, end in spans)
+    def _known_time(self, rows: Reader, digest: bytes) -> int | None:
+        if digest in self._learned:
+            return self._learned[digest]
+        row = rows.get(PREFIX + digest)
+        return int.from_bytes(row, "little", signed=True) if row is not None and len(row) == _TIME.size else None
+
+
+def _in_order(spans: Iterable[tuple[int, ...]]) -> tuple[list[int], list[int]]:
+    """Return where spans begin and end, in order, those that overlap made one."""
+    begins: list[int] = []
+    ends: list[int] = []
+    for begin, end in sorted(spans):
+        if ends and begin <= ends[-1]:
+            ends[-1] = max(ends[-1], end)
+        else:
+            begins.append(begin)
+            ends.append(end)
+    return begins, ends
