@@ -1,6 +1,7 @@
 """Where everything lies under the root: the path arithmetic of the format, and no access to the disk."""
 
 import hashlib
+import os
 from pathlib import Path
 
 SEGMENT_SUFFIX = ".seg"
@@ -31,6 +32,7 @@ class Layout:
         self.tables = root / "projections" / "tables"
         self.keys = root / "keys"
         self.downloads = root / "downloads"
+        self.checkouts = root / "downloads" / ".checkouts"
 
     def segment(self, first_index: int) -> Path:
         """Return the path of the segment whose first record has this index."""
@@ -60,6 +62,10 @@ class Layout:
             cut = name.encode()[: _FOLDER_BYTES_MAX + 13].decode(errors="ignore")
             folder = f"{cut}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         return self.downloads / folder / f"v{version}"
+
+    def checkout(self, target: Path) -> Path:
+        """Return the file that remembers what was checked out to a folder."""
+        return self.checkouts / hashlib.sha256(os.fsencode(target)).hexdigest()
 
 
 def first_index_of(segment_name: str) -> int | None:

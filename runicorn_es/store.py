@@ -12,6 +12,7 @@ from runicorn_es.artifact.draft import Artifact
 from runicorn_es.artifact.paging import pages_of, require_tree
 from runicorn_es.artifact.stored import ArtifactVersion, VersionNumber
 from runicorn_es.audit import Report, audit
+from runicorn_es.checkout import Checkout, check_out, merged
 from runicorn_es.commands import Command, DeleteVersion, LogArtifact, RemoveAlias, RestoreVersion, SetAlias
 from runicorn_es.errors import Rejected, WriteFailed
 from runicorn_es.events import Event, FileAdded, VersionCreated
@@ -21,6 +22,7 @@ from runicorn_es.names import parse_reference
 from runicorn_es.notary import Notary
 from runicorn_es.pool import size_bytes_of
 from runicorn_es.pool.ingest import Progress, Source, Stored, taking_in
+from runicorn_es.pool.materialize import Mode
 from runicorn_es.pool.stat_cache import TableStatCache
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
 from runicorn_es.queries import Direction, Lineage, Stats
@@ -146,6 +148,34 @@ class Store(Notary):
     def version_of(self, row: VersionRow) -> ArtifactVersion:
         """Return the version of a row."""
         return ArtifactVersion(row, self.reading, self.pool, self.layout)
+
+    def checkout(
+        self,
+        specs: str | Sequence[str],
+        target: str | os.PathLike[str],
+        *,
+        mode: Mode = "link",
+        overwrite: bool = False,
+        progress: Progress | None = None,
+    ) -> Checkout:
+        """Make a folder hold the files of one or more versions, and none that an earlier checkout put there.
+
+        Only what differs from the checkout before is touched; files of yours in the folder stay. mode: as for
+        ``ArtifactVersion.download``. overwrite: replace and remove files that were changed since they were checked out,
+        which is otherwise refused. progress: told bytes.
+
+        Raises Unknown, Rejected (versions that do not go together, files in the way; nothing was changed then),
+        BlobDamaged.
+
+        Example: ``store.checkout(["images:v3", "labels:production"], "data")``
+        """
+        self._require_writable()
+        if mode not in ("link", "copy", "reflink"):
+            raise ValueError(f"mode must be 'link', 'copy' or 'reflink', not {mode!r}")
+        versions = [self.get(spec) for spec in ([specs] if isinstance(specs, str) else specs)]
+        wanted = merged((version.full_name, version.wanted()) for version in versions)
+        folder = Path(target).expanduser()
+        return check_out(self.pool, wanted, folder, mode=mode, overwrite=overwrite, progress=progress or _silently)
 
     def aliases(self, name: str) -> list[AliasRow]:
         """Return the aliases of an artifact; ``latest``, which is computed, is not among them. Raises Unknown."""

@@ -206,13 +206,18 @@ class ArtifactVersion:
         if mode not in ("link", "copy", "reflink"):
             raise ValueError(f"mode must be 'link', 'copy' or 'reflink', not {mode!r}")
         target = self._layout.download(self.name, self.version) if target_dir is None else Path(target_dir).expanduser()
-        files = self._files_at(paths) if paths else self._files("")
-        wanted = (Wanted(file.path, file.digest, file.size_bytes, file.executable) for file in files)
         try:
-            materialize(self._pool, wanted, target, mode=mode, overwrite=overwrite, progress=progress or _silently)
+            materialize(
+                self._pool, self.wanted(paths), target, mode=mode, overwrite=overwrite, progress=progress or _silently
+            )
         except BlobDamaged as error:
             raise self._naming_versions(error) from error
         return target
+
+    def wanted(self, paths: Sequence[str] = ()) -> Iterator[Wanted]:
+        """Return its files as the pool is asked for them."""
+        files = self._files_at(paths) if paths else self._files("")
+        return (Wanted(file.path, file.digest, file.size_bytes, file.executable) for file in files)
 
     def logged_by(self) -> str | None:
         """Return the id of the run that logged it, or None when it was added from the shell."""

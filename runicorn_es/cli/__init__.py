@@ -37,6 +37,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "files": versions.files,
     "add": transfer.add,
     "get": transfer.get,
+    "checkout": transfer.checkout,
     "alias": aliases.alias,
     "unalias": aliases.unalias,
     "lineage": lineage.lineage,

@@ -13,6 +13,11 @@ from runicorn_es.cli.options import Name, Spec, Type
 from runicorn_es.cli.progress import shown
 from runicorn_es.errors import Unknown
 
+_Mode = Annotated[
+    Literal["link", "copy", "reflink"],
+    typer.Option("--mode", help="Read-only links that take no space, or files of one's own to change."),
+]
+
 
 def add(
     context: typer.Context,
@@ -80,10 +85,7 @@ def get(
         list[str] | None,
         typer.Option("--path", metavar="PATTERN", help="Only these files, such as 'train/**/*.png'; may be repeated."),
     ] = None,
-    mode: Annotated[
-        Literal["link", "copy", "reflink"],
-        typer.Option("--mode", help="Read-only links that take no space, or files of one's own to change."),
-    ] = "link",
+    mode: _Mode = "link",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there with another content.")
     ] = False,
@@ -113,6 +115,35 @@ def get(
         )
     else:
         output.say(real_path)
+
+
+def checkout(
+    context: typer.Context,
+    specs: Annotated[list[str], typer.Argument(metavar="SPEC...", help="One or more versions.")],
+    *,
+    into: Annotated[Path, typer.Option("--into", metavar="DIR", help="The folder; it is made if it is missing.")],
+    mode: _Mode = "link",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace and remove files that were changed since, too.")
+    ] = False,
+) -> None:
+    """Make a folder hold the files of versions, and none that an earlier checkout put there.
+
+    Only what differs is touched; other files in the folder stay.
+    """
+    with opening.changing(asked(context)) as store:
+        versions = [store.get(spec) for spec in specs]
+        with shown("checking out", lambda: sum(one.get_metadata().size_bytes for one in versions)) as progress:
+            done = store.checkout(
+                [one.full_name for one in versions], into, mode=mode, overwrite=overwrite, progress=progress
+            )
+    if asked(context).as_json:
+        names = [one.full_name for one in versions]
+        output.document("runicorn.checkout/1", specs=names, path=str(into), **late.msgspec.structs.asdict(done))
+    else:
+        output.say(
+            f"{done.added:,} added, {done.changed:,} changed, {done.removed:,} removed, {done.kept:,} as they were"
+        )
 
 
 def _meant(version: "late.stored.ArtifactVersion", paths: list[str]) -> tuple[int, int]:

@@ -71,6 +71,7 @@ def full(root, tmp_path):
         "files m",
         "add m model.pth",
         "get m out",
+        "checkout m --into work",
         "alias m:v1 staging",
         "unalias m:production",
         "lineage m",
@@ -121,7 +122,18 @@ def test_an_error_in_json_has_the_documented_shape(cli, full):
 def test_every_documented_shape_is_one_that_is_checked():
     verbs = {"list", "versions", "show", "files", "add", "get", "alias", "unalias", "lineage", "stats", "delete"}
     others = {"restore", "runs", "rebuild", "doctor", "event", "error"}
-    others |= {"audit", "checkpoint", "inclusion", "consistency", "verified", "repair", "fork", "tiles", "key"}
+    others |= {
+        "audit",
+        "checkpoint",
+        "inclusion",
+        "consistency",
+        "verified",
+        "repair",
+        "fork",
+        "tiles",
+        "key",
+        "checkout",
+    }
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
 
