@@ -57,14 +57,14 @@ def merged(versions: Iterable[tuple[str, Iterable[Wanted]]]) -> dict[str, Wanted
             owner = owners.setdefault(one.path, spec)
             other = files.setdefault(one.path, one)
             if (other.digest, other.executable) != (one.digest, one.executable):
-                raise Rejected(f"{owner} and {spec} have different files at {one.path!r}; check out one of them")
+                raise Rejected(f"{owner} and {spec} have different files at {one.path!r}; take one of them")
     folders: set[str] = set()
     for path in files:
         folder = path.rpartition("/")[0]
         while folder and folder not in folders:
             if folder in files:
                 raise Rejected(
-                    f"{owners[folder]} has a file at {folder!r} where {owners[path]} has a folder; check out one of them"
+                    f"{owners[folder]} has a file at {folder!r} where {owners[path]} has a folder; take one of them"
                 )
             folders.add(folder)
             folder = folder.rpartition("/")[0]

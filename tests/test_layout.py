@@ -30,6 +30,7 @@ def test_all_paths_are_those_of_the_format():
         "tables": "projections/tables",
         "keys": "keys",
         "downloads": "downloads",
+        "checkouts": "downloads/.checkouts",
     }
     assert LAYOUT.segment(7) == ROOT / "log" / "00000000000000000007.seg"
     assert LAYOUT.blob(b"\xab" * 32) == f"{ROOT}/pool/ab/{'ab' * 32}"
