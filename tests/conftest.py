@@ -31,8 +31,29 @@ def pytest_addoption(parser):
     parser.addoption(
         "--fuzz-executions", type=int, default=8_000, metavar="N", help="inputs that each reader of bytes is tried with"
     )
+    parser.addoption("--all-states", action="store_true", help="open every kind of state that a power cut may leave")
+    parser.addoption(
+        "--minute", action="store_true", help="let processes write, read and die for a minute, not seconds"
+    )
     parser.addoption("--all-cuts", action="store_true", help="cut the power of a real file system at more moments")
     parser.addoption("--all-flips", action="store_true", help="flip thousands of bits in the tables, not some hundred")
+
+
+# What tests that try many cases tell with record_property: how many, and how many of them were wrong.
+COUNTED = ("fault cases", "power-cut states", "killed writers", "versions beside killed writers")
+
+
+def pytest_terminal_summary(terminalreporter):
+    told = [
+        (name, counts)
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, [])
+        for name, counts in report.user_properties
+    ]
+    for name in COUNTED:
+        if counts := [count for told_name, count in told if told_name == name]:
+            cases, wrong = map(sum, zip(*counts, strict=True))
+            terminalreporter.write_line(f"{name}: {cases}, wrong: {wrong}")
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,7 @@ Modes, each at the nth call that changes something under the root:
 The faults are those of a process. What the disk loses in a power cut is not tried here, for the page cache survives.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 import ctypes
 from dataclasses import asdict, dataclass
@@ -45,6 +45,10 @@ import time
 import traceback
 from typing import IO, Any, Protocol
 import uuid
+
+from blake3 import blake3
+
+from runicorn_es.layout import Layout
 
 KILLED = -signal.SIGKILL
 WRITES = frozenset({"write", "pwrite", "writev", "pwritev", "pwritev2", "copy_file_range", "sendfile"})
@@ -139,6 +143,17 @@ def folder_in_memory() -> Iterator[Path]:
     place = memory if os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="runicorn-fault-", dir=place) as folder:
         yield Path(folder)
+
+
+def drop_idle_folders(store: Path, contents: Iterable[bytes]) -> None:
+    """Remove those of a pool's 256 folders in which none of these contents would be.
+
+    A store does without them, and copies of it, one for each case, are made and removed much faster.
+    """
+    used = {blake3(content).digest()[0] for content in contents}
+    for folder in Layout(store).fan_out():
+        if int(folder.name, 16) not in used:
+            folder.rmdir()
 
 
 class Shim:
@@ -306,7 +321,8 @@ def run_server(
     root.mkdir(parents=True, exist_ok=True)
     root = root.resolve()
     process = subprocess.Popen(
-        [sys.executable, "-c", "from crash.faults import _serve; _serve()", scenario],
+        # -P: not the package of the working folder, but the one that the tests run with.
+        [sys.executable, "-P", "-c", "from crash.faults import _serve; _serve()", scenario],
         env=_environment(shim, root, environment),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
