@@ -379,6 +379,8 @@ class Ledger:
         is_overlapping = tip.size != (signed.size if signed else 0)
         time_ns = max(self._ambient.now_ns(), tip.time_ns)
         for request in requests:
+            # Where the tables failed, this is the second time.
+            request.refusal = None
             try:
                 drafts = self._decide(request, view)
                 if not drafts:

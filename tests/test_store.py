@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 import errno
 import gc
 import os
@@ -27,6 +27,7 @@ from runicorn_es.ledger import Request
 from runicorn_es.log.record import OVERLAPPING
 from runicorn_es.names import parse_reference
 from runicorn_es.projections.rows import ARTIFACTS, VERSIONS
+from runicorn_es.tables import MemoryTables, TablesFailed
 
 
 def numbers(store: rn.Store, name: str = "m", **options: bool) -> list[int]:
@@ -920,6 +921,42 @@ def test_of_several_commands_none_is_carried_out_if_one_is_refused(store):
     assert sum(1 for _ in store.events()) == before
     store.alias("m", "three")
     assert store.audit(tables=True).is_clean
+
+
+@pytest.mark.parametrize("when", ["before the log is written", "after"])
+def test_tables_that_fail_while_requests_are_carried_out_change_no_answer(store, monkeypatch, when):
+    version(store)
+    failing = store._tables
+
+    class Failing:
+        """Tables that fail once: when they are opened for writing, or when what was written is to be kept."""
+
+        @contextmanager
+        def writing(self):
+            if when == "after":
+                with MemoryTables().writing() as nothing:
+                    for key, row in rows_before:
+                        nothing.put(key, row)
+                    yield nothing
+            raise TablesFailed("broken")
+
+        reading = failing.reading
+        close = failing.close
+
+    with store.reading() as view:
+        rows_before = list(view.rows.scan(b""))
+    monkeypatch.setattr(store, "_tables", Failing())
+    requests = [Request(SetAlias(parse_reference(spec), "a-" + spec[-1])) for spec in ("m:v1", "m:v9")]
+
+    store._carry_out_durably(requests)
+
+    assert [type(request.refusal) for request in requests] == [type(None), rn.Unknown]
+    assert [len(request.events or ()) for request in requests] == [1, 0]
+    assert [row.alias for row in store.aliases("m")] == ["a-1"]
+    failing.close()
+    with rn.open_store(store.layout.root) as again:
+        assert [row.alias for row in again.aliases("m")] == ["a-1"]
+        assert again.audit(tables=True).is_clean
 
 
 def test_of_several_threads_requests_only_the_one_that_was_refused_fails(store):

@@ -149,7 +149,8 @@ KILLED_OF_ALL = (
     *KILLED, "found a store and log", "log many files", "link files", "log together", "log a large file",
     "log what is known", "alias, delete, restore", "move an alias", "log references and metadata", "rotate the key",
 )  # fmt: skip
-STEPS_OF_ALL = 24
+STEPS_OF_ALL = 8
+REFUSALS = ("FileNotFoundError", "runicorn_es.errors.Unknown", "runicorn_es.errors.Conflict")
 
 
 def pytest_generate_tests(metafunc):
@@ -166,7 +167,7 @@ def size(request) -> dict[str, int | None]:
 @pytest.fixture
 def size_after_kill(request) -> dict[str, int | None]:
     """How many states are looked at for each call at which the program was killed before."""
-    return {"varied_max": 10} if request.config.getoption("--all-states") else {"varied_max": 3, "most": 25}
+    return {"varied_max": 8} if request.config.getoption("--all-states") else {"varied_max": 3, "most": 25}
 
 
 @pytest.fixture(scope="module")
@@ -342,9 +343,9 @@ def test_a_kill_then_a_restart_then_a_power_cut_loses_nothing_acknowledged(
         died = recording.run(tracer, SCENARIOS[killed], killed_at=nth)
         assert died.status == -signal.SIGKILL, f"{nth} of {calls}: {died.errors}"
         again = recording.run(tracer, SCENARIOS[killed])
-        if "move" not in killed:
-            # What was moved once is not there to be moved again.
-            assert again.status == 0, again.errors
+        # What was moved or deleted once is not there to be moved or deleted again.
+        is_refused = again.errors.rstrip().rpartition("\n")[2].startswith(REFUSALS)
+        assert again.status == 0 or is_refused, again.errors
         checked = Scenario(scratch, killed)
         count, some = explore(recording, scratch, checked.problem_of, seen=seen, **size_after_kill)
         total += count
