@@ -23,6 +23,7 @@ import msgspec
 
 from runicorn_es import codec, decisions, durable, founding, merkle, projections, queries, settings, tables
 from runicorn_es.ambient import SYSTEM, Ambient
+from runicorn_es.aside import aside
 from runicorn_es.commands import MAKING_ROOM, Command, CreateStore, NoteRecovery
 from runicorn_es.errors import Busy, Damaged, DiskFull, Rejected, RunicornError, WriteFailed
 from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded
@@ -420,18 +421,23 @@ class Ledger:
         # A sync that failed is never tried again.
         self._require_writable()
         position, head = self._reached
+        # Signed while the disk writes, and seen by nobody before the disk is done.
+        signing = aside(lambda: self._signer().sign(head))
         with self._poisoned_by(OSError):
-            self._log.sync(position)
-            self._publish(head)
+            try:
+                self._log.sync(position)
+            finally:
+                signed = signing()
+            self._publish(head, signed.encode())
 
-    def _publish(self, head: Head) -> None:
-        """Sign a head, unless a later one is signed already, and let everybody see it."""
+    def _publish(self, head: Head, signed: bytes) -> None:
+        """Let everybody see a signed head, unless they see a later one already."""
 
         def replace(present: bytes) -> bytes | None:
             claimed = claimed_head(present, self.identity.origin)
             if claimed is not None and claimed.size >= head.size and self._is_believed(present, claimed):
                 return None
-            return self._signer().sign(head).encode()
+            return signed
 
         # Whoever keeps us waiting is about to sign what we wrote.
         with suppress(Busy):

@@ -64,7 +64,8 @@ class Store(Notary):
         """Return a block that gathers what is to be logged and changed, and does it all at its end.
 
         For bulk: the files of all versions are made durable together, and so are all events. If one thing is refused,
-        or the block ends with an exception, nothing is done. progress: told bytes as they are read.
+        or the block ends with an exception, nothing is done. Only a crash in the middle of its end may leave the first
+        of them done, each whole. progress: told bytes as they are read.
 
         Example: ``with store.batch() as batch: batch.log_artifact(one); batch.log_artifact(other)``
         """

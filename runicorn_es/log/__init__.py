@@ -28,6 +28,9 @@ from runicorn_es.log.segment import START, Position
 __all__ = ["START", "Cut", "Entry", "Log", "Pending", "Position", "Record"]
 
 
+_PAGE_BYTES = 4096
+
+
 class Cut(msgspec.Struct, frozen=True):
     """A torn tail that was moved out of the log: from which segment file and offset, how much, and where it is now."""
 
@@ -140,11 +143,14 @@ class Log:
         The writer's lock must be held from here on until they are written, and ``position`` must be the end of the log.
         """
         if position.offset > segment.HEADER_BYTES and position.offset >= settings.SEGMENT_BYTES:
+            # Its last writers may have died between their writes and their syncs, and nobody will sync it again.
+            self.sync(position)
             try:
                 position = self._roll(position)
             except OSError as error:
-                # On a full disk the old segment has room for what makes some.
-                if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                # On a full disk the old segment has room for what makes some. But not if the new one is there: its
+                # name may not be durable, and others may have seen it.
+                if error.errno not in {errno.ENOSPC, errno.EDQUOT} or self._has_rolled(position):
                     raise
         return Pending(self, self._file_for_writing(position), position)
 
@@ -153,7 +159,11 @@ class Log:
 
         Raises OSError when the write fails; then whether the batches exist is known only after the log was opened anew.
         """
-        durable.write_all_at(pending.file.descriptor, pending.content(), pending.begin.offset)
+        content = pending.content()
+        durable.write_all_at(pending.file.descriptor, content, pending.begin.offset)
+        # The disk is at work while rows are kept and the head is signed; the sync waits for what is left.
+        begin = pending.begin.offset // _PAGE_BYTES * _PAGE_BYTES
+        durable.start_writing_back(pending.file.descriptor, begin, pending.end.offset - begin)
 
     def append(
         self, entries: Sequence[Entry], position: Position, time_ns: int, *, is_overlapping: bool = False
@@ -307,8 +317,6 @@ class Log:
 
     def _roll(self, position: Position) -> Position:
         begin = Position(position.index, position.index, segment.HEADER_BYTES, position.leaf)
-        # Its last writer may have died between its write and its sync, and nobody will sync this segment again.
-        self.sync(position)
         durable.write_file(self._path(begin), segment.encode_header(self._store_id, begin))
         return begin
 

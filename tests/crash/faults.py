@@ -255,6 +255,7 @@ class Server:
             raise ValueError(f"no call can have the fault {mode!r} at {nth}")
         outcome = self._run(mode, nth, origin or self.prepared)
         if outcome.name is None:
+            shutil.rmtree(outcome.folder)
             raise NotReached(
                 f"{mode} at {nth}: no call had this fault; the operation made {outcome.count} calls and ended with "
                 f"status {outcome.status}\n{outcome.traceback or ''}"

@@ -191,8 +191,12 @@ MUTANTS = {
     ),
     "a head is signed before it is durable": (
         "ledger.py",
-        "            self._log.sync(position)\n            self._publish(head)",
-        "            self._publish(head)\n            self._log.sync(position)",
+        "                self._log.sync(position)\n            finally:\n                signed = signing()\n",
+        """                self._publish(head, signing().encode())
+                self._log.sync(position)
+            finally:
+                signed = self._signer().sign(head)
+""",
         INVARIANTS + "test_nothing_is_signed_before_it_is_durable",
     ),
     "what a failed sync left in memory is trusted": (

@@ -1,0 +1,94 @@
+"""Small work that another thread does while this one waits for the disk."""
+
+from collections.abc import Callable
+import os
+from threading import Lock, Thread
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def aside(work: Callable[[], Result]) -> Callable[[], Result]:
+    """Begin work in another thread; returns a function that waits for it and returns, or raises, what came of it.
+
+    That function must be called. There is one such thread in a process, made when it is first needed; while it is busy
+    for somebody else, the work is done when it is asked for.
+    """
+    return _helper.begin(work)
+
+
+class _Helper:
+    """A thread that waits for work."""
+
+    def __init__(self) -> None:
+        self._is_free = Lock()
+        self._has_work = _taken()
+        self._is_done = _taken()
+        self._thread: Thread | None = None
+        # None: the thread is to end.
+        self._step: Callable[[], None] | None = None
+
+    def begin(self, work: Callable[[], Result]) -> Callable[[], Result]:
+        if not self._is_free.acquire(blocking=False):
+            return work
+        results: list[Result] = []
+        failures: list[BaseException] = []
+
+        def step() -> None:
+            try:
+                results.append(work())
+            except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+                failures.append(error)
+
+        def finish() -> Result:
+            self._is_done.acquire()
+            self._is_free.release()
+            if failures:
+                raise failures[0]
+            return results[0]
+
+        self._step = step
+        if self._thread is None:
+            self._thread = Thread(target=self._run, name="runicorn aside", daemon=True)
+            self._thread.start()
+        self._has_work.release()
+        return finish
+
+    def end(self) -> None:
+        """End the thread, if it is idle; the next work begins another."""
+        if self._thread is not None and self._is_free.acquire(blocking=False):
+            self._step = None
+            self._has_work.release()
+            self._thread.join()
+            self._thread = None
+            self._is_free.release()
+
+    def _run(self) -> None:
+        while True:
+            self._has_work.acquire()
+            if self._step is None:
+                return
+            self._step()
+            # What it refers to may be waited for to be forgotten.
+            self._step = None
+            self._is_done.release()
+
+
+def _taken() -> Lock:
+    lock = Lock()
+    lock.acquire()
+    return lock
+
+
+def _end_before_fork() -> None:
+    # A program of one thread stays one: Python warns those that fork with several.
+    _helper.end()
+
+
+def _begin_anew_in_child() -> None:
+    global _helper  # noqa: PLW0603
+    _helper = _Helper()
+
+
+_helper = _Helper()
+os.register_at_fork(before=_end_before_fork, after_in_child=_begin_anew_in_child)

@@ -1,0 +1,75 @@
+"""Small work in another thread while this one waits."""
+
+import os
+import threading
+from threading import Event, current_thread
+
+import pytest
+
+from runicorn_es.aside import aside
+
+
+def names_of_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate()]
+
+
+def test_the_work_is_done_by_another_thread_and_its_result_returned():
+    finish = aside(current_thread)
+
+    assert finish() is not current_thread()
+
+
+def test_it_is_one_thread_for_all_that_comes():
+    assert aside(current_thread)() is aside(current_thread)()
+
+
+def test_what_goes_wrong_is_raised_where_the_result_is_asked_for():
+    finish = aside(lambda: 1 // 0)
+
+    with pytest.raises(ZeroDivisionError):
+        finish()
+    assert aside(lambda: 7)() == 7
+
+
+def test_while_it_is_busy_the_work_is_done_by_whoever_asks():
+    may_end = Event()
+    busy = aside(lambda: may_end.wait(30))
+    other = aside(current_thread)
+
+    assert other() is current_thread()
+    may_end.set()
+    assert busy() is True
+
+
+def test_a_program_that_forks_has_no_thread_of_ours_then():
+    assert aside(lambda: 1)() == 1
+    assert "runicorn aside" in names_of_threads()
+
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert "runicorn aside" not in names_of_threads()
+    assert aside(lambda: 2)() == 2
+
+
+def test_a_child_has_a_thread_of_its_own():
+    assert aside(lambda: 1)() == 1
+    child = os.fork()
+    if child == 0:
+        os._exit(aside(lambda: 3)())
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+
+
+def test_a_child_that_was_forked_while_it_was_busy_has_one_too():
+    may_end = Event()
+    busy = aside(lambda: may_end.wait(30))
+    child = os.fork()
+    if child == 0:
+        os._exit(aside(lambda: 3)())
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    may_end.set()
+    busy()
