@@ -1,5 +1,6 @@
 """What is appended is read back, by whoever reads, across segments."""
 
+import errno
 import os
 from pathlib import Path
 import subprocess
@@ -10,7 +11,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as some
 import pytest
 
-from runicorn_es import settings
+from runicorn_es import durable, settings
 from runicorn_es.errors import Damaged, TooNew
 from runicorn_es.layout import Layout
 from runicorn_es.log import START, Entry, Log, Position, record
@@ -149,6 +150,46 @@ def test_a_segment_that_is_left_is_synced_before_the_next_is_begun(journal, monk
     left, scratch, folder, begun = synced
     assert (left, folder, begun) == (f"{0:020}.seg", "log", f"{1:020}.seg")
     assert scratch.endswith(".tmp")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_full_segment_that_cannot_be_synced_is_not_gone_on_with(journal, monkeypatch, number):
+    def fail(_):
+        raise OSError(number, os.strerror(number))
+
+    journal.append(b"one")
+    monkeypatch.setattr(settings, "SEGMENT_BYTES", 0)
+    monkeypatch.setattr(durable, "sync", fail)
+
+    with pytest.raises(OSError, match=os.strerror(number)):
+        journal.append(b"two")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_segment_whose_name_may_not_be_durable_is_not_passed_over(journal, monkeypatch, number):
+    def fail(_):
+        raise OSError(number, os.strerror(number))
+
+    journal.append(b"one")
+    monkeypatch.setattr(settings, "SEGMENT_BYTES", 0)
+    monkeypatch.setattr(durable, "sync_folder", fail)
+
+    with pytest.raises(OSError, match=os.strerror(number)):
+        journal.append(b"two")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_where_there_is_no_room_for_another_segment_the_full_one_goes_on(journal, monkeypatch, number):
+    def fail(*given, **options):
+        raise OSError(number, os.strerror(number))
+
+    journal.append(b"one")
+    monkeypatch.setattr(settings, "SEGMENT_BYTES", 0)
+    monkeypatch.setattr(durable, "write_file", fail)
+    journal.append(b"two")
+
+    assert journal.segments() == [f"{0:020}.seg"]
+    assert journal.batches() == [[b"one"], [b"two"]]
 
 
 def test_an_empty_segment_is_not_left_for_another(journal, monkeypatch):

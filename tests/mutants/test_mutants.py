@@ -211,6 +211,12 @@ MUTANTS = {
         "            pass\n",
         "test_store.py::test_of_what_threads_wrote_together_only_the_first_says_that_all_before_it_is_durable",
     ),
+    "a failed sync of a full segment is passed over": (
+        "log/__init__.py",
+        "            self.sync(position)\n            try:\n                position = self._roll(position)",
+        "            try:\n                self.sync(position)\n                position = self._roll(position)",
+        "log/test_log.py::test_a_full_segment_that_cannot_be_synced_is_not_gone_on_with",
+    ),
     "numbers are counted, not allotted": (
         "decisions.py",
         "version = row.allotted + 1 if row else 1",
