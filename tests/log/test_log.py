@@ -154,12 +154,16 @@ def test_a_segment_that_is_left_is_synced_before_the_next_is_begun(journal, monk
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 def test_a_full_segment_that_cannot_be_synced_is_not_gone_on_with(journal, monkeypatch, number):
-    def fail(_):
-        raise OSError(number, os.strerror(number))
+    sync, failures = durable.sync, [OSError(number, os.strerror(number))]
+
+    def fail_once(descriptor):
+        if failures:
+            raise failures.pop()
+        sync(descriptor)
 
     journal.append(b"one")
     monkeypatch.setattr(settings, "SEGMENT_BYTES", 0)
-    monkeypatch.setattr(durable, "sync", fail)
+    monkeypatch.setattr(durable, "sync", fail_once)
 
     with pytest.raises(OSError, match=os.strerror(number)):
         journal.append(b"two")
