@@ -130,15 +130,25 @@ class Store(Notary):
         """Bring a deleted version back with everything it had."""
         self.execute(RestoreVersion(parse_reference(spec), reason))
 
-    def artifacts(self, type: str | None = None) -> list[ArtifactRow]:
-        """Return the artifacts that have a live version, by name; of one type if given."""
-        with self.reading() as view:
-            return queries.artifacts(view, type)
+    def artifacts(
+        self, type: str | None = None, *, after: str | None = None, limit: int | None = None
+    ) -> list[ArtifactRow]:
+        """Return the artifacts that have a live version, by name; of one type if given.
 
-    def versions(self, name: str, *, deleted: bool = False) -> list[VersionRow]:
-        """Return the live versions of an artifact, oldest first; with ``deleted`` all. Raises Unknown."""
+        after, limit: a page of them: those beyond this name, and so many.
+        """
         with self.reading() as view:
-            return queries.versions(view, name, deleted=deleted)
+            return queries.artifacts(view, type, after=after, limit=limit)
+
+    def versions(
+        self, name: str, *, deleted: bool = False, after: int | None = None, limit: int | None = None
+    ) -> list[VersionRow]:
+        """Return the live versions of an artifact, oldest first; with ``deleted`` all. Raises Unknown.
+
+        after, limit: a page of them: those beyond this number, and so many.
+        """
+        with self.reading() as view:
+            return queries.versions(view, name, deleted=deleted, after=after, limit=limit)
 
     def get(self, spec: str) -> ArtifactVersion:
         """Return a version by ``name``, ``name:v3``, ``name:alias`` or ``name@digest-prefix``. Records nothing."""
@@ -189,16 +199,19 @@ class Store(Notary):
         with self.reading() as view:
             return queries.stats(view, size_bytes_of(self.layout))
 
-    def lineage(self, spec: str, direction: Direction = "both", depth: int | None = None) -> Lineage:
-        """Return what a version was made from and what was made with it, through the runs between.
+    def lineage(
+        self, spec: str, direction: Direction = "both", depth: int | None = None, *, limit: int | None = None
+    ) -> Lineage:
+        """Return what a version was made from and what was made with it, through the runs between, the nearest first.
 
-        direction: ``upstream``, ``downstream`` or ``both``. depth: steps from version to version; None for all.
+        direction: ``upstream``, ``downstream`` or ``both``. depth: steps from version to version; None for all. limit:
+        so many versions and runs at most in each direction; ``is_cut`` says whether there are more.
         """
         if direction not in ("upstream", "downstream", "both"):
             raise ValueError(f"direction must be 'upstream', 'downstream' or 'both', not {direction!r}")
         with self.reading() as view:
             row = queries.resolve(view, parse_reference(spec), deleted=True)
-            return queries.lineage(view, row, direction=direction, depth=depth)
+            return queries.lineage(view, row, direction=direction, depth=depth, limit=limit)
 
     def audit(
         self,

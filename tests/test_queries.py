@@ -477,6 +477,32 @@ def test_a_long_chain_is_walked_to_its_end():
     assert nodes["m:v1"] == 798
 
 
+@pytest.mark.parametrize("limit", [0, 1, 2, 3, 6, 7, 50])
+def test_of_a_long_chain_the_nearest_are_shown_and_that_there_are_more(limit):
+    state = given(created(1))
+    for number in range(1, 5):
+        run = f"20250901_000000_{number:06x}"
+        state.and_then(started(run), VersionUsed(run, "m", number, "m"), created(number + 1, run=run))
+
+    found = queries.lineage(state, queries.version(state, "m", 5), direction="upstream", limit=limit)
+
+    assert [node.distance for node in found.nodes] == list(range(min(limit, 8) + 1))
+    assert found.is_cut is (limit < 8)
+    ids = {node.id for node in found.nodes}
+    assert all(edge.source in ids and edge.target in ids for edge in found.edges)
+
+
+def test_artifacts_and_versions_come_in_pages():
+    state = given(*(created(number, name) for name in "abc" for number in (1, 2, 3)), VersionDeleted("b", 2))
+
+    assert [row.name for row in queries.artifacts(state, limit=2)] == ["a", "b"]
+    assert [row.name for row in queries.artifacts(state, after="b", limit=2)] == ["c"]
+    assert [row.name for row in queries.artifacts(state, after="aa")] == ["b", "c"]
+    assert [row.version for row in queries.versions(state, "b", after=1)] == [3]
+    assert [row.version for row in queries.versions(state, "b", after=1, deleted=True, limit=1)] == [2]
+    assert queries.versions(state, "b", after=3) == []
+
+
 # Runs and records.
 
 

@@ -26,15 +26,20 @@ def lineage(
     depth: Annotated[
         int | None, typer.Option("--depth", metavar="N", min=0, help="How many steps from version to version.")
     ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=0, help="At most so many nodes in each direction.")
+    ] = None,
 ) -> None:
-    """Show what a version was made from and used for."""
+    """Show what a version was made from and used for, the nearest first."""
     with opening.reading(asked(context)) as store:
         if asked(context).as_json:
-            found = store.lineage(spec, direction, depth)
-            output.document("runicorn.lineage/1", focus=found.focus, nodes=found.nodes, edges=found.edges)
+            found = store.lineage(spec, direction, depth, limit=limit)
+            output.document(
+                "runicorn.lineage/1", focus=found.focus, nodes=found.nodes, edges=found.edges, is_cut=found.is_cut
+            )
             return
-        above = None if direction == "downstream" else store.lineage(spec, "upstream", depth)
-        below = None if direction == "upstream" else store.lineage(spec, "downstream", depth)
+        above = None if direction == "downstream" else store.lineage(spec, "upstream", depth, limit=limit)
+        below = None if direction == "upstream" else store.lineage(spec, "downstream", depth, limit=limit)
     focused = above or below
     assert focused is not None
     output.say(_labels(focused)[focused.focus])
@@ -42,6 +47,8 @@ def lineage(
         output.say("made from", *tree(above, "upstream"))
     if below is not None and below.edges:
         output.say("used for", *tree(below, "downstream"))
+    if any(graph is not None and graph.is_cut for graph in (above, below)):
+        output.complain("hint", "there is more; a greater --limit shows it")
 
 
 def tree(graph: "late.queries.Lineage", direction: Literal["upstream", "downstream"]) -> Iterator[str]:

@@ -141,9 +141,16 @@ class Family(Generic[RowType]):
         """Remove the row with these key parts."""
         out.delete(self.key(*parts))
 
-    def scan(self, view: Reader, *parts: str | int | bytes, reverse: bool = False) -> Iterator[RowType]:
-        """Yield the rows whose keys begin with these parts, in order."""
-        for _, value in view.scan(self.key(*parts), reverse=reverse):
+    def scan(
+        self,
+        view: Reader,
+        *parts: str | int | bytes,
+        after: str | int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[RowType]:
+        """Yield the rows whose keys begin with these parts, in order; those whose next part is beyond ``after``."""
+        beyond = b"" if after is None else self.key(*parts, after)
+        for _, value in view.scan(self.key(*parts), after=beyond, reverse=reverse):
             yield self._decoded(value)
 
     def _decoded(self, value: bytes) -> RowType:

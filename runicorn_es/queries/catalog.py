@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 import difflib
+from itertools import islice
 
 import msgspec
 from msgspec.structs import replace
@@ -50,10 +51,12 @@ class Stats(msgspec.Struct, frozen=True):
         return self.saved_bytes / stored_bytes if stored_bytes else 0.0
 
 
-def artifacts(view: View, kind: str | None = None) -> list[ArtifactRow]:
-    """Return the artifacts that have a live version, by name; of one type if given."""
-    found = ARTIFACTS.scan(view.rows)
-    return [row for row in found if row.live and (kind is None or row.type == kind)]
+def artifacts(
+    view: View, kind: str | None = None, *, after: str | None = None, limit: int | None = None
+) -> list[ArtifactRow]:
+    """Return the artifacts that have a live version, by name; of one type, beyond a name, so many, if given."""
+    found = ARTIFACTS.scan(view.rows, after=after)
+    return list(islice((row for row in found if row.live and (kind is None or row.type == kind)), limit))
 
 
 def artifact(view: View, name: str) -> ArtifactRow:
@@ -64,10 +67,16 @@ def artifact(view: View, name: str) -> ArtifactRow:
     return row
 
 
-def versions(view: View, name: str, *, deleted: bool = False) -> list[VersionRow]:
-    """Return the live versions of an artifact, oldest first; with ``deleted`` also the deleted and purged ones."""
+def versions(
+    view: View, name: str, *, deleted: bool = False, after: int | None = None, limit: int | None = None
+) -> list[VersionRow]:
+    """Return the live versions of an artifact, oldest first; with ``deleted`` also the deleted and purged ones.
+
+    after, limit: only those beyond a number, and so many.
+    """
     artifact(view, name)
-    return [row for row in VERSIONS.scan(view.rows, name) if deleted or row.status == READY]
+    found = VERSIONS.scan(view.rows, name, after=after)
+    return list(islice((row for row in found if deleted or row.status == READY), limit))
 
 
 def resolve(view: View, reference: Reference, *, deleted: bool = False) -> VersionRow:

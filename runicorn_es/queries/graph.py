@@ -1,5 +1,6 @@
 """Runs, and what versions were made from and used for."""
 
+import math
 from typing import Literal
 
 import msgspec
@@ -35,11 +36,12 @@ class Edge(msgspec.Struct, frozen=True):
 
 
 class Lineage(msgspec.Struct, frozen=True):
-    """What a version was made from and what was made with it."""
+    """What a version was made from and what was made with it. ``is_cut``: there is more beyond what was asked for."""
 
     focus: str
     nodes: list[Node]
     edges: list[Edge]
+    is_cut: bool = False
 
 
 def runs(view: View) -> list[RunRow]:
@@ -80,19 +82,32 @@ def has_used(view: View, run_id: str, row: VersionRow) -> bool:
     return INPUTS.get(view.rows, run_id, row.name, row.version) is not None
 
 
-def lineage(view: View, row: VersionRow, *, direction: Direction = "both", depth: int | None = None) -> Lineage:
-    """Return the versions and runs that lead to a version and that come from it.
+def lineage(
+    view: View,
+    row: VersionRow,
+    *,
+    direction: Direction = "both",
+    depth: int | None = None,
+    limit: int | None = None,
+) -> Lineage:
+    """Return the versions and runs that lead to a version and that come from it, the nearest first.
 
-    ``depth`` counts steps from version to version; None means all. A version that was deleted is there and marked.
+    ``depth`` counts steps from version to version; None means all. ``limit``: so many nodes at most, in each direction.
+    A version that was deleted is there and marked.
     """
     focus = names.spec(row.name, row.version)
     nodes = {focus: _version_node(row, 0)}
     edges: dict[Edge, None] = {}
+    is_cut = False
     if direction != "downstream":
-        _walk(view, row, nodes, edges, depth, upstream=True)
+        is_cut |= _walk(view, row, nodes, edges, depth=depth, most=_sum(len(nodes), limit), upstream=True)
     if direction != "upstream":
-        _walk(view, row, nodes, edges, depth, upstream=False)
-    return Lineage(focus, list(nodes.values()), list(edges))
+        is_cut |= _walk(view, row, nodes, edges, depth=depth, most=_sum(len(nodes), limit), upstream=False)
+    return Lineage(focus, list(nodes.values()), list(edges), is_cut)
+
+
+def _sum(count: int, limit: int | None) -> float:
+    return math.inf if limit is None else count + limit
 
 
 def _walk(
@@ -100,10 +115,12 @@ def _walk(
     start: VersionRow,
     nodes: dict[str, Node],
     edges: dict[Edge, None],
-    depth: int | None,
     *,
+    depth: int | None,
+    most: float,
     upstream: bool,
-) -> None:
+) -> bool:
+    """Add what is found to nodes and edges, until there are as many nodes as may be; returns whether it is cut."""
     level = [start]
     distance = 0
     seen_runs: set[str] = set()
@@ -113,6 +130,8 @@ def _walk(
             spec = names.spec(row.name, row.version)
             run_ids = _makers(row) if upstream else [edge.run for edge in used_by(view, row.name, row.version)]
             for run_id in run_ids:
+                if run_id not in nodes and len(nodes) >= most:
+                    return True
                 _add_run(view, run_id, nodes, distance + 1)
                 edges[Edge(run_id, spec, "produced") if upstream else Edge(spec, run_id, "used")] = None
                 if run_id in seen_runs:
@@ -120,12 +139,15 @@ def _walk(
                 seen_runs.add(run_id)
                 for edge in inputs(view, run_id) if upstream else outputs(view, run_id):
                     other = names.spec(edge.name, edge.version)
+                    if other not in nodes and len(nodes) >= most:
+                        return True
                     edges[Edge(other, run_id, "used") if upstream else Edge(run_id, other, "produced")] = None
                     if other not in nodes:
                         found = version(view, edge.name, edge.version)
                         nodes[other] = _version_node(found, distance + 2)
                         following.append(found)
         level, distance = following, distance + 2
+    return False
 
 
 def _makers(row: VersionRow) -> list[str]:
