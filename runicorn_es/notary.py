@@ -68,7 +68,7 @@ class Notary(Ledger):
         if identity.store_id != self.identity.store_id:
             raise Rejected(f"{layout.root} is another store, not a copy of {self.layout.root}")
         keys, log = Keys(layout.keys, identity.origin), Log(layout, identity.raw_id)
-        theirs_text = layout.checkpoint.read_text()
+        theirs_text = durable.read_small_file(layout.checkpoint).decode(errors="replace")
         ours_text, ours = self._published()
         theirs = keys.trust().head(theirs_text)
         if theirs is None:

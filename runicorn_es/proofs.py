@@ -17,7 +17,7 @@ from runicorn_es.log import Record, record
 from runicorn_es.signing import Head, Trust
 from runicorn_es.signing.note import parse_key
 
-_BUNDLE_BYTES_MAX = 4 * 1024 * 1024
+BUNDLE_BYTES_MAX = 4 * 1024 * 1024
 _PROOF_HASHES_MAX = 64
 _ENDORSEMENTS_MAX = 64
 
@@ -120,7 +120,7 @@ def verify(content: bytes, verifier_key: str) -> Proven:
     Raises Rejected if it proves nothing, TooNew when what it proves was written by a newer release.
     A bundle that was made after the key was retired carries the proofs that lead from it to the key in use.
     """
-    if len(content) > _BUNDLE_BYTES_MAX:
+    if len(content) > BUNDLE_BYTES_MAX:
         raise Rejected(f"a proof of {len(content)} bytes is longer than any; this is not one")
     try:
         trust = Trust(((parse_key(verifier_key), None),))

@@ -84,7 +84,7 @@ def prove(
         )
     with opening.reading(asked(context)) as store:
         if since is not None:
-            bundle = late.proofs.encode(store.prove_since(since.read_text()))
+            bundle = late.proofs.encode(store.prove_since(_content(since).decode(errors="replace")))
         elif fork is not None:
             bundle = late.proofs.encode(store.prove_fork(fork))
         else:
@@ -107,7 +107,7 @@ def verify(
 ) -> None:
     """Say what a proof proves to whoever trusts a public key. Needs no store when a key is given."""
     trusted = _key(key) if key is not None else _own_key(opening.existing(asked(context)))
-    proven = late.proofs.verify(bundle.read_bytes(), trusted)
+    proven = late.proofs.verify(_content(bundle), trusted)
     told = [event for event in proven.events if not isinstance(event, late.events.BatchAppended)]
     if asked(context).as_json:
         output.document(
@@ -219,7 +219,13 @@ def _show(finding: "late.audit.Finding") -> None:
 def _key(text: str) -> str:
     """Return a public key given as such or as a file."""
     path = Path(text)
-    return path.read_text().strip() if "+" not in text or path.is_file() else text
+    return _content(path).decode(errors="replace").strip() if "+" not in text or path.is_file() else text
+
+
+def _content(path: Path) -> bytes:
+    """Return what a file holds, and of one that is too long to be a proof or a key, so much that this shows."""
+    with path.open("rb") as file:
+        return file.read(late.proofs.BUNDLE_BYTES_MAX + 1)
 
 
 def _own_key(layout: "late.layout.Layout") -> str:
