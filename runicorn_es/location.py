@@ -4,7 +4,6 @@ from collections.abc import Mapping
 import os
 from pathlib import Path
 import sys
-import tomllib
 
 from runicorn_es.errors import Rejected
 
@@ -24,18 +23,27 @@ def storage_root(storage: str | os.PathLike[str] | None, environment: Mapping[st
         return Path(chosen).expanduser()
     config = config_file(environment)
     try:
-        configured = tomllib.loads(config.read_text()).get("storage")
+        text = config.read_text()
     except (FileNotFoundError, NotADirectoryError):
-        configured = None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Rejected(
-            f'{config} cannot be read: {error}; it should hold a line such as storage = "/data/store"'
-        ) from error
+        return _user_folder(environment, "XDG_DATA_HOME", ".local/share") / _APPLICATION
+    except UnicodeDecodeError as error:
+        raise _unreadable(config, error) from error
+    # Five milliseconds to import, and few have such a file.
+    import tomllib  # noqa: PLC0415
+
+    try:
+        configured = tomllib.loads(text).get("storage")
+    except tomllib.TOMLDecodeError as error:
+        raise _unreadable(config, error) from error
     if configured is None:
         return _user_folder(environment, "XDG_DATA_HOME", ".local/share") / _APPLICATION
     if not isinstance(configured, str):
         raise Rejected(f"storage in {config} must be a text, not {configured!r}")
     return Path(configured).expanduser()
+
+
+def _unreadable(config: Path, error: ValueError) -> Rejected:
+    return Rejected(f'{config} cannot be read: {error}; it should hold a line such as storage = "/data/store"')
 
 
 def config_file(environment: Mapping[str, str] = os.environ) -> Path:
