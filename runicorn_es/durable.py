@@ -21,8 +21,8 @@ import time
 from runicorn_es.errors import Busy
 
 _PUBLIC_MODE = 0o666
-_WAIT_FIRST_S = 0.0005
-_WAIT_MOST_S = 0.02
+_WAIT_FIRST_S = 0.0002
+_WAIT_MOST_S = 0.005
 _SYNC_FILE_RANGE_WRITE = 2
 _FALLOC_FL_KEEP_SIZE = 1
 _SMALL_FILE_BYTES = 64 * 1024

@@ -434,9 +434,13 @@ class Ledger:
         """Let everybody see a signed head, unless they see a later one already."""
 
         def replace(present: bytes) -> bytes | None:
-            claimed = claimed_head(present, self.identity.origin)
-            if claimed is not None and claimed.size >= head.size and self._is_believed(present, claimed):
+            known, claimed = self._continued
+            if present != known:
+                claimed = claimed_head(present, self.identity.origin)
+            is_later = claimed is not None and claimed.size >= head.size
+            if claimed is not None and is_later and (present == known or self._is_believed(present, claimed)):
                 return None
+            self._continued = signed, head
             return signed
 
         # Whoever keeps us waiting is about to sign what we wrote.

@@ -229,10 +229,13 @@ class Store(Notary):
         kept = None if against is None else Path(against)
         return audit(self.layout.root, deep=deep, with_tables=tables, against=kept, progress=progress)
 
-    def runs(self) -> list[RunRow]:
-        """Return all runs, oldest first."""
+    def runs(self, project: str | None = None, *, after: str | None = None, limit: int | None = None) -> list[RunRow]:
+        """Return the runs, oldest first; of one project if given.
+
+        after, limit: a page of them: those begun after the run with this id, and so many. Raises Unknown.
+        """
         with self.reading() as view:
-            return queries.runs(view)
+            return queries.runs(view, project, after=after, limit=limit)
 
     def events(self, after: int = -1) -> Iterator[tuple[Record, tuple[Event, ...]]]:
         """Yield the records beyond index ``after`` and their events, in order, up to the end of the log."""

@@ -93,6 +93,12 @@ def test_a_digest_of_several_contents_is_refused(three):
     assert resolve(three, "m@aaaa00") == "m:v4"
 
 
+def test_a_digest_may_end_in_the_middle_of_a_byte_and_hold_zeros():
+    state = given(created(1, digest=b"\x00\x1f" + bytes(30)), created(2, digest=b"\x00\x00\x2f" + bytes(29)))
+
+    assert [resolve(state, f"m@{digits}") for digits in ("001f0", "00002")] == ["m:v1", "m:v2"]
+
+
 def test_a_digest_finds_no_deleted_version(three):
     three.and_then(VersionDeleted("m", 1))
 
@@ -510,6 +516,9 @@ def test_runs_are_oldest_first_and_an_unknown_one_says_so():
     state = given(started(OTHER_RUN), started(RUN))
 
     assert [row.run for row in queries.runs(state)] == [OTHER_RUN, RUN]
+    assert [row.run for row in queries.runs(state, after=OTHER_RUN)] == [RUN]
+    assert [row.run for row in queries.runs(state, limit=1)] == [OTHER_RUN]
+    assert queries.runs(state, "another project") == []
     assert queries.run_started(state, queries.run(state, RUN)).command == ("train.py",)
     with pytest.raises(Unknown, match="no run 'x' in this store"):
         queries.run(state, "x")

@@ -34,7 +34,7 @@ def _below(
         ordered = sorted(entries, key=lambda entry: entry.name)
     for entry in ordered:
         path = prefix + entry.name
-        if _is_excluded(path, entry.name, exclude):
+        if exclude and _is_excluded(path, entry.name, exclude):
             continue
         if entry.is_symlink() and symlinks == "error":
             raise Rejected(

@@ -1,25 +1,34 @@
 """``list``: what artifacts there are."""
 
+from typing import Annotated
+
 import typer
 
 from runicorn_es.cli import late, opening, output
 from runicorn_es.cli.asked import asked
-from runicorn_es.cli.options import Type
+from runicorn_es.cli.options import Limit, Type
 
 
-def list_artifacts(context: typer.Context, *, type: Type = None) -> None:
+def list_artifacts(
+    context: typer.Context,
+    *,
+    type: Type = None,
+    after: Annotated[str | None, typer.Option("--after", metavar="NAME", help="Only those beyond this name.")] = None,
+    limit: Limit = None,
+) -> None:
     """List the artifacts that have a version, by name.
 
     SIZE is that of all live versions together.
     """
     with opening.reading(asked(context)) as store:
         if asked(context).as_json:
-            show_artifacts_as_json(store, type)
+            show_artifacts_as_json(store, type, after=after, limit=limit)
             return
-        found = store.artifacts(type)
+        found = store.artifacts(type, after=after, limit=limit)
     if not found:
         of_type = "" if type is None else f" of type {type!r}"
-        output.complain("hint", f"there is no artifact{of_type} yet; `runicorn add NAME PATH` makes one")
+        beyond = "" if after is None else f" beyond {after!r}"
+        output.complain("hint", f"there is no artifact{of_type}{beyond}; `runicorn add NAME PATH` makes one")
         return
     rows = [
         (
@@ -42,9 +51,11 @@ def latest_sizes(store: "late.store.Store", found: "list[late.rows.ArtifactRow]"
         return [late.queries.version(view, row.name, row.latest).size_bytes for row in found]
 
 
-def show_artifacts_as_json(store: "late.store.Store", type: str | None) -> None:
+def show_artifacts_as_json(
+    store: "late.store.Store", type: str | None, *, after: str | None = None, limit: int | None = None
+) -> None:
     """Answer as ``list --json`` does."""
-    found = store.artifacts(type)
+    found = store.artifacts(type, after=after, limit=limit)
     artifacts = [
         {
             "name": row.name,

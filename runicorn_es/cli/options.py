@@ -24,6 +24,7 @@ Spec = Annotated[
 Type = Annotated[
     str | None, typer.Option("--type", metavar="TYPE", help="model, dataset, config, code, custom, or another word.")
 ]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many.")]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the log.")]
 
 

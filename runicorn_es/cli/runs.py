@@ -6,6 +6,7 @@ import typer
 
 from runicorn_es.cli import opening, output
 from runicorn_es.cli.asked import asked
+from runicorn_es.cli.options import Limit
 
 
 def runs(
@@ -14,10 +15,14 @@ def runs(
     project: Annotated[
         str | None, typer.Option("--project", metavar="PROJECT", help="Only those of one project.")
     ] = None,
+    after: Annotated[
+        str | None, typer.Option("--after", metavar="RUN", help="Only those that began after this one.")
+    ] = None,
+    limit: Limit = None,
 ) -> None:
     """List the runs, oldest first."""
     with opening.reading(asked(context)) as store:
-        found = [row for row in store.runs() if project is None or row.project == project]
+        found = store.runs(project, after=after, limit=limit)
     if asked(context).as_json:
         listed = [
             {

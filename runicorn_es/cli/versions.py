@@ -7,7 +7,7 @@ import typer
 
 from runicorn_es.cli import late, opening, output
 from runicorn_es.cli.asked import asked
-from runicorn_es.cli.options import Name, Reason, Spec
+from runicorn_es.cli.options import Limit, Name, Reason, Spec
 from runicorn_es.cli.questions import require_yes
 
 
@@ -16,17 +16,20 @@ def versions(
     name: Name,
     *,
     deleted: Annotated[bool, typer.Option("--deleted", help="Also those that were deleted or purged.")] = False,
+    after: Annotated[int | None, typer.Option("--after", metavar="N", help="Only those beyond version N.")] = None,
+    limit: Limit = None,
 ) -> None:
     """List the versions of an artifact, oldest first."""
     with opening.reading(asked(context)) as store:
         if asked(context).as_json:
-            show_versions_as_json(store, name, deleted=deleted)
+            show_versions_as_json(store, name, deleted=deleted, after=after, limit=limit)
             return
-        found = store.versions(name, deleted=deleted)
+        found = store.versions(name, deleted=deleted, after=after, limit=limit)
         with store.reading() as view:
             aliases = late.queries.aliases_by_version(view, name)
     if not found:
-        output.complain("hint", f"all versions of {name!r} are deleted; --deleted lists them")
+        beyond = "" if after is None else f" beyond v{after}"
+        output.complain("hint", f"{name!r} has no live version{beyond}; --deleted lists the deleted ones")
         return
     rows = [
         (
@@ -147,9 +150,16 @@ def describe(
         return late.stored.describe(view, row), late.queries.references(view, row)
 
 
-def show_versions_as_json(store: "late.store.Store", name: str, *, deleted: bool = False) -> None:
+def show_versions_as_json(
+    store: "late.store.Store",
+    name: str,
+    *,
+    deleted: bool = False,
+    after: int | None = None,
+    limit: int | None = None,
+) -> None:
     """Answer as ``versions --json`` does."""
-    found = store.versions(name, deleted=deleted)
+    found = store.versions(name, deleted=deleted, after=after, limit=limit)
     with store.reading() as view:
         aliases = late.queries.aliases_by_version(view, name)
     output.document(

@@ -27,6 +27,7 @@ from runicorn_es.pool.hashed import HashedBlobs
 BLOB_MODE = 0o444
 BLOB_MTIME_NS = 1_000_000_000
 _WRITE_BITS = 0o222
+_KIND_BITS = 0o170000
 
 
 class Pool:
@@ -78,21 +79,23 @@ class Pool:
 
     def _look_at(self, wanted: Sequence[tuple[bytes, int]]) -> list[tuple[str, os.stat_result | None, bool]]:
         """Return of each blob the path, what stat says, and whether that and what we know make hashing needless."""
-        seen: list[tuple[str, os.stat_result | None]] = []
-        for digest, _ in wanted:
-            path = self.layout.blob(digest)
+        paths = [self.layout.blob(digest) for digest, _ in wanted]
+        seen: list[os.stat_result | None] = []
+        # Asked for every file of a version, and most of what that costs.
+        lstat = os.lstat
+        for path in paths:
             try:
-                seen.append((path, os.lstat(path)))
+                seen.append(lstat(path))
             except FileNotFoundError:
-                seen.append((path, None))
-        if not any(found for _, found in seen):
-            return [(path, None, False) for path, _ in seen]
+                seen.append(None)
+        if not any(seen):
+            return [(path, None, False) for path in paths]
         known = self.hashed.find(
-            [(digest, found.st_ctime_ns if found else -1) for (digest, _), (_, found) in zip(wanted, seen, strict=True)]
+            [(digest, found.st_ctime_ns if found else -1) for (digest, _), found in zip(wanted, seen, strict=True)]
         )
         return [
-            (path, found, found is not None and is_known and looks_untouched(found, size_bytes))
-            for (path, found), is_known, (_, size_bytes) in zip(seen, known, wanted, strict=True)
+            (path, found, is_known and found is not None and looks_untouched(found, size_bytes))
+            for path, found, is_known, (_, size_bytes) in zip(paths, seen, known, wanted, strict=True)
         ]
 
     def quarantine(self, digest: bytes) -> Path:
@@ -145,8 +148,7 @@ class Pool:
 def looks_untouched(found: os.stat_result, size_bytes: int) -> bool:
     """Return whether a stat shows a blob as it was sealed: a regular file, read-only, fixed mtime, its size."""
     return (
-        stat.S_ISREG(found.st_mode)
-        and not found.st_mode & _WRITE_BITS
+        found.st_mode & (_KIND_BITS | _WRITE_BITS) == stat.S_IFREG
         and found.st_mtime_ns == BLOB_MTIME_NS
         and found.st_size == size_bytes
     )

@@ -41,12 +41,21 @@ class HashedBlobs:
         """Return for each digest and change time whether the blob is known to be right, and was not touched since."""
         with self._reading() as rows:
             begins, ends = _in_order([*self._spans, *_SPAN.iter_unpack(rows.get(_SPANS) or b"")])
+            learned, row_of = self._learned, rows.get
             found = []
             for digest, ctime_ns in blobs:
-                known_ns = self._known_time(rows, digest)
-                at = bisect_right(begins, ctime_ns) - 1
-                is_ours = at >= 0 and ctime_ns <= ends[at]
-                found.append(known_ns is not None and (is_ours or ctime_ns == known_ns))
+                known_ns = learned.get(digest)
+                if known_ns is None:
+                    row = row_of(PREFIX + digest)
+                    if row is None or len(row) != _TIME.size:
+                        found.append(False)
+                        continue
+                    (known_ns,) = _TIME.unpack(row)
+                if ctime_ns != known_ns:
+                    at = bisect_right(begins, ctime_ns) - 1
+                    found.append(at >= 0 and ctime_ns <= ends[at])
+                else:
+                    found.append(True)
             return found
 
     def learn(self, digest: bytes, ctime_ns: int = 0) -> None:
@@ -74,12 +83,6 @@ class HashedBlobs:
                 out.put(PREFIX + digest, _TIME.pack(self._learned[digest]))
         self._learned.clear()
         self._spans.clear()
-
-    def _known_time(self, rows: Reader, digest: bytes) -> int | None:
-        if digest in self._learned:
-            return self._learned[digest]
-        row = rows.get(PREFIX + digest)
-        return int.from_bytes(row, "little", signed=True) if row is not None and len(row) == _TIME.size else None
 
 
 def _in_order(spans: Iterable[tuple[int, ...]]) -> tuple[list[int], list[int]]:

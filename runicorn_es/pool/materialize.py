@@ -57,10 +57,14 @@ def materialize(
             with pool.hashed.touching():
                 for wanted, blob in zip(some, blobs, strict=True):
                     folder, name = folders.enter(wanted.path, make=True)
-                    place = _Place(folder, name, f"{target}/{wanted.path}")
                     if mode == "link" and not wanted.executable:
-                        _link(pool, blob, wanted, place, overwrite=overwrite)
+                        try:
+                            os.link(blob, name, dst_dir_fd=folder)
+                        except OSError as error:
+                            place = _Place(folder, name, f"{target}/{wanted.path}")
+                            _make_otherwise(pool, blob, wanted, place, error, overwrite=overwrite)
                     else:
+                        place = _Place(folder, name, f"{target}/{wanted.path}")
                         _copy(pool, blob, wanted, place, overwrite=overwrite, reflink=mode == "reflink")
                     progress(wanted.size_bytes)
     # What is only remembered fails nobody.
@@ -82,19 +86,18 @@ class _Place(msgspec.Struct, frozen=True):
             return None
 
 
-def _link(pool: Pool, blob: str, wanted: Wanted, place: _Place, *, overwrite: bool) -> None:
-    try:
-        os.link(blob, place.name, dst_dir_fd=place.folder)
-    except FileExistsError:
+def _make_otherwise(pool: Pool, blob: str, wanted: Wanted, place: _Place, error: OSError, *, overwrite: bool) -> None:
+    """Have the file there although it could not be linked, or raise why not."""
+    if error.errno == errno.EEXIST:
         found = place.found()
         if _is_same_file(place, blob) or (found is not None and _has_bytes(place, wanted, found)):
             return
         _require_replaceable(place, wanted, overwrite=overwrite)
         _replace_with_link(pool, blob, wanted, place)
-    except OSError as error:
-        if error.errno not in _CANNOT_LINK:
-            raise
+    elif error.errno in _CANNOT_LINK:
         _copy(pool, blob, wanted, place, overwrite=overwrite, reflink=False)
+    else:
+        raise error
 
 
 def _replace_with_link(pool: Pool, blob: str, wanted: Wanted, place: _Place) -> None:

@@ -16,6 +16,8 @@ from runicorn_es.tables import Reader, Writer
 PREFIX = b"~"
 _KEY = struct.Struct(">QQ")
 _ROW = struct.Struct("<QqqQ32s")
+_STAT = struct.Struct("<Qqq")  # how a row begins
+_DIGEST = slice(_ROW.size - 32, _ROW.size)
 _CHECKSUM = struct.Struct("<I")
 _GRANULARITY_NS = 50_000_000
 _COARSE_GRANULARITY_NS = 2_000_000_000
@@ -59,12 +61,11 @@ class TableStatCache:
 def _digest_in(row: bytes | None, found: os.stat_result) -> bytes | None:
     if row is None or len(row) != _ROW.size + _CHECKSUM.size:
         return None
-    size_bytes, mtime_ns, ctime_ns, _, digest = _ROW.unpack_from(row)
-    if (size_bytes, mtime_ns, ctime_ns) != (found.st_size, found.st_mtime_ns, found.st_ctime_ns):
+    if not row.startswith(_STAT.pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns)):
         return None
     if zlib.crc32(row[: _ROW.size]) != _CHECKSUM.unpack_from(row, _ROW.size)[0]:
         return None
-    return bytes(digest)
+    return row[_DIGEST]
 
 
 def _key(found: os.stat_result) -> bytes:

@@ -16,7 +16,7 @@ from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.tables import Reader, Writer
 
-SCHEMA = 2
+SCHEMA = 3
 _CURSOR = b"c"
 _FOLDS = (
     places.apply,
@@ -31,6 +31,7 @@ _FOLDS = (
 _KINDS = {
     b"a": "artifacts",
     b"c": "cursor",
+    b"d": "digests of versions",
     b"g": "pages",
     b"h": "heads",
     b"k": "idempotency keys",
@@ -40,6 +41,7 @@ _KINDS = {
     b"p": "places of records",
     b"r": "runs",
     b"s": "sums",
+    b"t": "runs by start",
     b"u": "inputs of runs",
     b"v": "versions",
     b"w": "uses of versions",

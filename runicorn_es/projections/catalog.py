@@ -21,12 +21,14 @@ from runicorn_es.projections.rows import (
     ALIASES,
     ARTIFACTS,
     DELETED,
+    DIGESTS,
     PURGED,
     READY,
     VERSIONS,
     AliasRow,
     ArtifactRow,
     Contradiction,
+    DigestRow,
     VersionRow,
 )
 from runicorn_es.tables import Writer
@@ -79,6 +81,7 @@ def _create(event: VersionCreated, record: Record, out: Writer) -> None:
         record.index,
     )
     VERSIONS.put(out, version, event.name, event.version)
+    DIGESTS.put(out, DigestRow(event.version), event.name, event.digest, event.version)
     artifact = ARTIFACTS.get(out, event.name)
     if artifact is None:
         artifact = ArtifactRow(event.name, event.type, record.time_ns, 0, 0, 0, 0, 0)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from runicorn_es.events import BatchAppended, RunFinished, RunStarted, VersionCreated, VersionUsed
 from runicorn_es.log import Record
 from runicorn_es.projections.fact import Fact
-from runicorn_es.projections.rows import INPUTS, OUTPUTS, RUNNING, RUNS, USES, EdgeRow, RunRow
+from runicorn_es.projections.rows import INPUTS, OUTPUTS, RUNNING, RUNS, RUNS_BY_START, USES, EdgeRow, RunAtRow, RunRow
 from runicorn_es.tables import Writer
 
 
@@ -22,6 +22,7 @@ def apply(facts: Sequence[Fact], out: Writer) -> None:
                     user, host = event.user, event.host
                 case RunStarted():
                     RUNS.put(out, _begin(event, record, user, host), event.run)
+                    RUNS_BY_START.put(out, RunAtRow(event.run), record.index)
                 case RunFinished():
                     row = RUNS.expect(out, event.run)
                     RUNS.put(out, replace(row, status=event.status, finished_ns=record.time_ns), event.run)

@@ -85,6 +85,18 @@ class RunRow(msgspec.Struct, frozen=True, array_like=True):
     position: int
 
 
+class DigestRow(msgspec.Struct, frozen=True, array_like=True):
+    """A version with this content."""
+
+    version: int
+
+
+class RunAtRow(msgspec.Struct, frozen=True, array_like=True):
+    """The run that a record started."""
+
+    run: str
+
+
 class EdgeRow(msgspec.Struct, frozen=True, array_like=True):
     """A run used or made a version, as of this record."""
 
@@ -137,6 +149,11 @@ class Family(Generic[RowType]):
         """Set the row with these key parts."""
         out.put(self.key(*parts), _encode(row))
 
+    def beginning(self, view: Reader, *parts: str | int | bytes, begin: bytes) -> Iterator[RowType]:
+        """Yield the rows with these key parts whose next part begins so, in order."""
+        for _, value in view.scan(self.key(*parts) + begin):
+            yield self._decoded(value)
+
     def delete(self, out: Writer, *parts: str | int | bytes) -> None:
         """Remove the row with these key parts."""
         out.delete(self.key(*parts))
@@ -167,7 +184,9 @@ _encode = msgspec.msgpack.Encoder().encode
 ARTIFACTS = Family(b"a", ArtifactRow)
 VERSIONS = Family(b"v", VersionRow)
 ALIASES = Family(b"l", AliasRow)
+DIGESTS = Family(b"d", DigestRow)  # by artifact, digest and version
 RUNS = Family(b"r", RunRow)
+RUNS_BY_START = Family(b"t", RunAtRow)
 INPUTS = Family(b"u", EdgeRow)  # by run
 USES = Family(b"w", EdgeRow)  # by version
 OUTPUTS = Family(b"o", EdgeRow)  # by run

@@ -17,6 +17,7 @@ from runicorn_es.projections.rows import (
     ARTIFACTS,
     COUNTS,
     DELETED,
+    DIGESTS,
     PURGED,
     READY,
     VERSIONS,
@@ -171,7 +172,12 @@ def _by_number_or_alias(view: View, reference: Reference, *, deleted: bool) -> V
 
 def _by_digest(view: View, reference: Reference) -> VersionRow:
     prefix = reference.digest_prefix or ""
-    found = [row for row in versions(view, reference.name) if row.digest.hex().startswith(prefix)]
+    artifact(view, reference.name)
+    # The half of a byte that an odd number of digits ends with is compared with the row.
+    begin = bytes.fromhex(prefix[: len(prefix) // 2 * 2])
+    numbers = [row.version for row in DIGESTS.beginning(view.rows, reference.name, begin=begin)]
+    rows = (version(view, reference.name, number) for number in sorted(numbers))
+    found = [row for row in rows if row.status == READY and row.digest.hex().startswith(prefix)]
     digests = {row.digest for row in found}
     if len(digests) > 1:
         some = ", ".join(names.spec(row.name, row.version) for row in found[:_SUGGESTIONS])

@@ -1,5 +1,7 @@
 """Runs, and what versions were made from and used for."""
 
+from collections.abc import Iterable
+from itertools import islice
 import math
 from typing import Literal
 
@@ -8,7 +10,7 @@ import msgspec
 from runicorn_es import names
 from runicorn_es.errors import Unknown
 from runicorn_es.events import RunStarted
-from runicorn_es.projections.rows import INPUTS, OUTPUTS, RUNS, USES, EdgeRow, RunRow, VersionRow
+from runicorn_es.projections.rows import INPUTS, OUTPUTS, RUNS, RUNS_BY_START, USES, EdgeRow, RunRow, VersionRow
 from runicorn_es.queries.catalog import version
 from runicorn_es.queries.content import event_at
 from runicorn_es.queries.view import View
@@ -44,9 +46,11 @@ class Lineage(msgspec.Struct, frozen=True):
     is_cut: bool = False
 
 
-def runs(view: View) -> list[RunRow]:
-    """Return all runs, oldest first."""
-    return sorted(RUNS.scan(view.rows), key=lambda row: row.position)
+def runs(view: View, project: str | None = None, *, after: str | None = None, limit: int | None = None) -> list[RunRow]:
+    """Return the runs, oldest first; of one project, those begun after another run, and so many, if given."""
+    beyond = None if after is None else run(view, after).position
+    found = (run(view, row.run) for row in RUNS_BY_START.scan(view.rows, after=beyond))
+    return list(islice((row for row in found if project is None or row.project == project), limit))
 
 
 def run(view: View, run_id: str) -> RunRow:
@@ -128,8 +132,7 @@ def _walk(
         following: list[VersionRow] = []
         for row in level:
             spec = names.spec(row.name, row.version)
-            run_ids = _makers(row) if upstream else [edge.run for edge in used_by(view, row.name, row.version)]
-            for run_id in run_ids:
+            for run_id in _makers(row) if upstream else _users(view, row):
                 if run_id not in nodes and len(nodes) >= most:
                     return True
                 _add_run(view, run_id, nodes, distance + 1)
@@ -150,8 +153,13 @@ def _walk(
     return False
 
 
-def _makers(row: VersionRow) -> list[str]:
-    return [row.run] if row.run is not None else []
+def _makers(row: VersionRow) -> Iterable[str]:
+    return () if row.run is None else (row.run,)
+
+
+def _users(view: View, row: VersionRow) -> Iterable[str]:
+    # One by one: of many thousands, only the first may be asked for.
+    return (edge.run for edge in USES.scan(view.rows, row.name, row.version))
 
 
 def _add_run(view: View, run_id: str, nodes: dict[str, Node], distance: int) -> None:

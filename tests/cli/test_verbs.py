@@ -44,7 +44,7 @@ def test_list_of_a_type_shows_only_that_type(cli, model):
 
 def test_list_of_nothing_says_on_stderr_what_to_do(cli, root):
     rn.open_store(root).close()
-    assert cli("list") == (0, "", "hint: there is no artifact yet; `runicorn add NAME PATH` makes one\n")
+    assert cli("list") == (0, "", "hint: there is no artifact; `runicorn add NAME PATH` makes one\n")
 
 
 def test_list_aligns_wide_characters_by_the_columns_they_take(cli, model):
@@ -69,7 +69,7 @@ def test_versions_shows_aliases_and_leaves_deleted_ones_out(cli, model):
 def test_versions_of_which_none_is_left_says_how_to_see_them(cli, model):
     cli("add", "m", model, "--type", "model")
     cli("delete", "m:v1", "--yes")
-    assert cli("versions", "m") == (0, "", "hint: all versions of 'm' are deleted; --deleted lists them\n")
+    assert cli("versions", "m") == (0, "", "hint: 'm' has no live version; --deleted lists the deleted ones\n")
 
 
 # show and files
