@@ -25,6 +25,11 @@ if TYPE_CHECKING:
         Unknown,
         WriteFailed,
     )
+    from runicorn_es.explain import Explanation
+    from runicorn_es.purge import Purged
+    from runicorn_es.queries import Due
+    from runicorn_es.reclaim import Reclaimable, Reclaimed
+    from runicorn_es.rules import Rule
     from runicorn_es.run import Run, finish, init
     from runicorn_es.store import Batch, Store, open_store
 
@@ -39,10 +44,16 @@ __all__ = [
     "Conflict",
     "Damaged",
     "DiskFull",
+    "Due",
+    "Explanation",
     "File",
     "Manifest",
     "Metadata",
+    "Purged",
+    "Reclaimable",
+    "Reclaimed",
     "Rejected",
+    "Rule",
     "Run",
     "RunicornError",
     "Store",
@@ -71,6 +82,11 @@ _ROOMS = {
         "Unknown",
         "WriteFailed",
     ),
+    "explain": ("Explanation",),
+    "purge": ("Purged",),
+    "queries": ("Due",),
+    "reclaim": ("Reclaimable", "Reclaimed"),
+    "rules": ("Rule",),
     "run": ("Run", "finish", "init"),
     "store": ("Batch", "Store", "open_store"),
 }

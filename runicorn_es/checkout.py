@@ -4,7 +4,7 @@ What was put where is remembered in the store, by the folder's path, so that the
 differs, and never a file that somebody changed meanwhile. Lost, it is only less: nothing is removed then.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 import os
 from pathlib import Path
@@ -169,6 +169,18 @@ def _remembered(path: Path) -> dict[str, _Put]:
 def _remember(layout: Layout, target: Path, puts: Mapping[str, _Put]) -> None:
     layout.checkouts.mkdir(parents=True, exist_ok=True)
     durable.put_file(layout.checkout(target), msgspec.msgpack.encode(puts))
+
+
+def forget(layout: Layout, digests: Collection[bytes], paths: Collection[str]) -> None:
+    """Forget what was checked out where, wherever one of these blobs or paths is in it."""
+    if not layout.checkouts.is_dir():
+        return
+    for state in list(layout.checkouts.iterdir()):
+        puts = _remembered(state)
+        is_torn = not puts and state.suffix == ".tmp"
+        if is_torn or any(path in paths or put.digest in digests for path, put in puts.items()):
+            state.unlink()
+    durable.sync_folder(layout.checkouts)
 
 
 def _some(words: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ import msgspec
 
 from runicorn_es.events import FileAdded, ReferenceAdded
 from runicorn_es.names import Reference
+from runicorn_es.rules import Rule, Selection
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -65,6 +66,7 @@ class SetAlias(msgspec.Struct, frozen=True):
     alias: str
     reason: str | None = None
     expected: int | None = None
+    force: bool = False
 
 
 class RemoveAlias(msgspec.Struct, frozen=True):
@@ -72,6 +74,15 @@ class RemoveAlias(msgspec.Struct, frozen=True):
 
     name: str
     alias: str
+    reason: str | None = None
+    force: bool = False
+
+
+class ProtectAlias(msgspec.Struct, frozen=True):
+    """Have aliases of this name moved and removed only by force, or no more."""
+
+    alias: str
+    is_protected: bool
     reason: str | None = None
 
 
@@ -88,6 +99,45 @@ class RestoreVersion(msgspec.Struct, frozen=True):
 
     reference: Reference
     reason: str | None = None
+
+
+class Purge(msgspec.Struct, frozen=True):
+    """Forget versions for good, and what a run recorded of itself; ``force`` as for deleting."""
+
+    references: tuple[Reference, ...]
+    run: str | None = None
+    reason: str | None = None
+    force: bool = False
+
+
+class FinishPurge(msgspec.Struct, frozen=True):
+    """Record that nothing is left of what was purged up to and with a record."""
+
+    position: int
+    count: int
+    size_bytes: int
+
+
+class SetRetention(msgspec.Struct, frozen=True):
+    """Set the rule of what to keep of a selection of versions; None: there is no rule any more."""
+
+    selection: Selection
+    rule: Rule | None
+
+
+class NotePacked(msgspec.Struct, frozen=True):
+    """Record that blobs went into pack files."""
+
+    count: int
+    size_bytes: int
+    packed_bytes: int
+
+
+class NoteReclaimed(msgspec.Struct, frozen=True):
+    """Record that blobs that no version names were removed."""
+
+    count: int
+    size_bytes: int
 
 
 class NoteRecovery(msgspec.Struct, frozen=True):
@@ -122,10 +172,16 @@ Command = (
     | RemoveAlias
     | DeleteVersion
     | RestoreVersion
+    | ProtectAlias
+    | Purge
+    | FinishPurge
+    | SetRetention
+    | NotePacked
+    | NoteReclaimed
     | NoteRecovery
     | CreateStore
     | RotateKey
 )
 
 # What makes room is carried out when there is none, with the bytes that are kept in reserve.
-MAKING_ROOM = (DeleteVersion, RemoveAlias, NoteRecovery)
+MAKING_ROOM = (DeleteVersion, RemoveAlias, Purge, FinishPurge, SetRetention, NoteReclaimed, NoteRecovery)

@@ -7,46 +7,60 @@ the writer's lock with the newest view, so that nothing can change between the c
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
+import msgspec
+
 from runicorn_es import names, queries, settings
 from runicorn_es.commands import (
     Command,
     CreateStore,
     DeleteVersion,
+    FinishPurge,
     FinishRun,
     LogArtifact,
+    NotePacked,
+    NoteReclaimed,
     NoteRecovery,
+    ProtectAlias,
+    Purge,
     RemoveAlias,
     RestoreVersion,
     RotateKey,
     SetAlias,
+    SetRetention,
     StartRun,
     UseArtifact,
 )
 from runicorn_es.errors import Conflict, Rejected, Unknown
 from runicorn_es.events import (
+    AliasProtected,
     AliasRemoved,
     AliasSet,
+    BlobsPacked,
+    BlobsReclaimed,
     DescriptionChanged,
     Draft,
     Event,
     KeyRotated,
     MetadataChanged,
+    PurgeFinished,
     RecoveryTruncated,
     ReferenceAdded,
+    RetentionSet,
     RunFinished,
+    RunPurged,
     RunStarted,
     StoreCreated,
     TagsChanged,
     VersionCreated,
     VersionDeleted,
+    VersionPurged,
     VersionRestored,
     VersionUsed,
 )
 from runicorn_es.names import Reference
-from runicorn_es.projections.rows import ALIASES, ARTIFACTS, DELETED, READY, RUNNING, RUNS
+from runicorn_es.projections.rows import ALIASES, ARTIFACTS, DELETED, PURGED, READY, RUNNING, RUNS, VersionRow
+from runicorn_es.projections.rules import NO_RULE
 from runicorn_es.queries import View
-
-_SHOWN_MAX = 5
 
 
 def decide(command: Command, view: View) -> list[Draft]:
@@ -68,6 +82,20 @@ def decide(command: Command, view: View) -> list[Draft]:
             return _delete_version(command, view)
         case RestoreVersion():
             return _restore_version(command, view)
+        case ProtectAlias():
+            return _protect_alias(command, view)
+        case Purge():
+            return _purge(command, view)
+        case FinishPurge():
+            is_left = any(purge.position <= command.position for purge in queries.unfinished_purges(view))
+            finished = PurgeFinished(command.position, command.count, command.size_bytes)
+            return [Draft("", (finished,))] if is_left else []
+        case SetRetention():
+            return _set_retention(command, view)
+        case NotePacked():
+            return [Draft("", (BlobsPacked(command.count, command.size_bytes, command.packed_bytes),))]
+        case NoteReclaimed():
+            return [Draft("", (BlobsReclaimed(command.count, command.size_bytes),))]
         case NoteRecovery():
             event = RecoveryTruncated(command.segment, command.offset, command.size_bytes, command.quarantine)
             return [Draft("", (event,))]
@@ -79,11 +107,17 @@ def decide(command: Command, view: View) -> list[Draft]:
             return [Draft("", (KeyRotated(command.ed25519, command.ml_dsa_44),))]
 
 
-def require_loggable(view: View, name: str, kind: str) -> None:
-    """Raise Rejected when an artifact of this name and type could not be logged. Asked before any file is copied."""
+def require_loggable(view: View, name: str, kind: str, aliases: Sequence[str] = ()) -> None:
+    """Raise Rejected when an artifact of this name and type, with these aliases, could not be logged.
+
+    Asked before any file is copied.
+    """
     row = ARTIFACTS.get(view.rows, name)
     if row is not None and row.type != kind:
         raise Rejected(f"artifact {name!r} is a {row.type}; log it with type={row.type!r}, or choose another name")
+    for alias in aliases:
+        if _points_to(view, name, alias) is not None:
+            _require_unprotected(view, name, alias, force=False)
 
 
 def refuse_empty(name: str) -> NoReturn:
@@ -106,7 +140,7 @@ def _start_run(command: StartRun, view: View) -> list[Draft]:
         command.git_commit,
         command.git_dirty,
     )
-    return [Draft(command.run, (event,))]
+    return [Draft(command.run, (event,), is_blankable=True)]
 
 
 def _finish_run(command: FinishRun, view: View) -> list[Draft]:
@@ -123,7 +157,7 @@ def _log_artifact(command: LogArtifact, view: View) -> list[Draft]:
         refuse_empty(command.name)
     if command.run is not None:
         queries.run(view, command.run)
-    require_loggable(view, command.name, command.type)
+    require_loggable(view, command.name, command.type, command.aliases)
     row = ARTIFACTS.get(view.rows, command.name)
     version = row.allotted + 1 if row else 1
     subject = names.spec(command.name, version)
@@ -218,6 +252,8 @@ def _set_alias(command: SetAlias, view: View) -> list[Draft]:
         )
     if previous == row.version:
         return []
+    if previous is not None:
+        _require_unprotected(view, row.name, command.alias, force=command.force)
     event = AliasSet(row.name, command.alias, row.version, previous, command.reason)
     return [Draft(names.spec(row.name, row.version), (event,))]
 
@@ -228,6 +264,7 @@ def _remove_alias(command: RemoveAlias, view: View) -> list[Draft]:
         # For its message: which aliases there are.
         queries.resolve(view, Reference(command.name, f"{command.name}:{command.alias}", alias=command.alias))
         raise Unknown(f"{command.name!r} has no alias {command.alias!r}")
+    _require_unprotected(view, command.name, command.alias, force=command.force)
     event = AliasRemoved(command.name, command.alias, previous, command.reason)
     return [Draft(names.spec(command.name, previous), (event,))]
 
@@ -237,24 +274,9 @@ def _delete_version(command: DeleteVersion, view: View) -> list[Draft]:
     spec = names.spec(row.name, row.version)
     if row.status == DELETED:
         return []
-    pointing = [alias for alias in queries.aliases_of(view, row) if alias != names.LATEST]
-    if not command.force:
-        reasons = [f"alias {_some(pointing)} points to it"] if pointing else []
-        if made := _made_from(view, row.name, row.version):
-            reasons.append(f"made from it: {_some(made)}")
-        if reasons:
-            raise Rejected(f"{spec} is in use: {'; '.join(reasons)}; delete it all the same with force=True (--force)")
+    if not command.force and (reasons := queries.reasons_to_keep(view, row)):
+        raise Rejected(f"{spec} is in use: {'; '.join(reasons)}; delete it all the same with force=True (--force)")
     return [Draft(spec, (VersionDeleted(row.name, row.version, command.reason),))]
-
-
-def _made_from(view: View, name: str, version: int) -> list[str]:
-    """Return the live versions that were made by a run that used this one."""
-    made: dict[str, None] = {}
-    for use in queries.used_by(view, name, version):
-        for output in queries.outputs(view, use.run):
-            if queries.version(view, output.name, output.version).status == READY:
-                made[names.spec(output.name, output.version)] = None
-    return list(made)
 
 
 def _restore_version(command: RestoreVersion, view: View) -> list[Draft]:
@@ -265,10 +287,65 @@ def _restore_version(command: RestoreVersion, view: View) -> list[Draft]:
     return [Draft(names.spec(row.name, row.version), (event,))]
 
 
+def _purge(command: Purge, view: View) -> list[Draft]:
+    found = (queries.find(view, reference) for reference in command.references)
+    rows = {(row.name, row.version): row for row in found if row.status != PURGED}
+    run = None if command.run is None else queries.run(view, command.run)
+    if not command.force:
+        reasons = [
+            f"{names.spec(*key)}: {reason}"
+            for key, row in rows.items()
+            if row.status == READY
+            for reason in queries.reasons_to_keep(view, row, without=rows.keys())
+        ]
+        if reasons:
+            raise Rejected(f"in use: {'; '.join(reasons)}; purge all the same with force=True (--force)")
+    pages = queries.pages_of_only(view, list(rows.values()))
+    drafts = [_purged(row, pages[key], command.reason, view) for key, row in rows.items()]
+    if run is not None and run.project:
+        drafts.append(Draft(run.run, (RunPurged(run.run, (run.position,), command.reason),)))
+    return drafts
+
+
+def _purged(row: VersionRow, pages: Sequence[int], reason: str | None, view: View) -> Draft:
+    """Return what is to be recorded of one version that goes; ``pages``: the records of those that go with it."""
+    events: list[Event] = [
+        AliasRemoved(row.name, alias, row.version, reason)
+        for alias in queries.aliases_of(view, row)
+        if alias != names.LATEST
+    ]
+    if row.status == READY:
+        events.append(VersionDeleted(row.name, row.version, reason))
+    blanked = sorted((*pages, *queries.details(view, row)))
+    events.append(VersionPurged(row.name, row.version, tuple(blanked), reason))
+    return Draft(names.spec(row.name, row.version), tuple(events))
+
+
+def _protect_alias(command: ProtectAlias, view: View) -> list[Draft]:
+    if queries.is_protected(view, command.alias) == command.is_protected:
+        return []
+    return [Draft("", (AliasProtected(command.alias, command.is_protected, command.reason),))]
+
+
+def _require_unprotected(view: View, name: str, alias: str, *, force: bool) -> None:
+    if not force and queries.is_protected(view, alias):
+        raise Rejected(
+            f"{name}:{alias} is protected; move or remove it with force=True (--force), or end the protection with "
+            f"`runicorn-es protect {alias} --off`"
+        )
+
+
+def _set_retention(command: SetRetention, view: View) -> list[Draft]:
+    selection = command.selection
+    if selection.kind == "version":
+        queries.version(view, selection.name, selection.version)
+    rule = NO_RULE if command.rule is None else msgspec.json.encode(command.rule).decode()
+    present = queries.rules(view).get(str(selection))
+    if (NO_RULE if present is None else present.rule) == rule:
+        return []
+    return [Draft("", (RetentionSet(str(selection), rule),))]
+
+
 def _points_to(view: View, name: str, alias: str) -> int | None:
     row = ALIASES.get(view.rows, name, alias)
     return None if row is None else row.version
-
-
-def _some(words: list[str]) -> str:
-    return ", ".join(words[:_SHOWN_MAX]) + (", …" if len(words) > _SHOWN_MAX else "")

@@ -49,7 +49,7 @@ def write_all(descriptor: int, content: bytes | memoryview) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def write_all_at(descriptor: int, content: bytes, offset: int) -> None:
+def write_all_at(descriptor: int, content: bytes | bytearray, offset: int) -> None:
     """Write all of it from an offset on. Raises OSError, with some of it written."""
     view = memoryview(content)
     while view:
@@ -181,6 +181,12 @@ def update_file(path: Path, change: Callable[[bytes], bytes | None], *, wait_s: 
             write_all_at(descriptor, content, 0)
             if len(content) < len(present):
                 os.ftruncate(descriptor, len(content))
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there, so that it does not come back after a power cut."""
+    path.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def make_folder(folder: Path, *, mode: int = 0o777) -> None:

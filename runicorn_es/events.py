@@ -66,7 +66,7 @@ class VersionCreated(msgspec.Struct, frozen=True, array_like=True, tag_field="t"
     size_bytes: int
 
 
-class FileAdded(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="file"):
+class FileAdded(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="file", gc=False):
     """A file of a page: its path inside the artifact, the digest of its bytes, its size, its executable bit."""
 
     path: str
@@ -161,6 +161,38 @@ class VersionPurged(msgspec.Struct, frozen=True, array_like=True, tag_field="t",
     reason: str | None = None
 
 
+class RunPurged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="purge-run"):
+    """What a run recorded of itself is gone for good; ``blanked`` as for a version."""
+
+    run: str
+    blanked: tuple[int, ...]
+    reason: str | None = None
+
+
+class PurgeFinished(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="purged"):
+    """Nothing is left of what was purged up to and with this record; so many blobs went with it."""
+
+    position: int
+    count: int
+    size_bytes: int
+
+
+class AliasProtected(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="protect"):
+    """An alias of this name, whatever the artifact, is moved only by force from now on, or so no more."""
+
+    alias: str
+    is_protected: bool
+    reason: str | None = None
+
+
+class BlobsPacked(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="pack"):
+    """Blobs went from files of their own into pack files, which took so many bytes more for them."""
+
+    count: int
+    size_bytes: int
+    packed_bytes: int
+
+
 class BlobsReclaimed(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="reclaim"):
     """Blobs that no version named were removed from the pool."""
 
@@ -208,6 +240,10 @@ Event = (
     | VersionDeleted
     | VersionRestored
     | VersionPurged
+    | RunPurged
+    | PurgeFinished
+    | AliasProtected
+    | BlobsPacked
     | BlobsReclaimed
     | RetentionSet
     | RecoveryTruncated

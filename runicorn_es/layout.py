@@ -21,11 +21,13 @@ class Layout:
         self.lock = root / "lock"
         self.log = root / "log"
         self.log_quarantine = root / "log" / "quarantine"
+        self.blanking = root / "log" / "blanking"
         self.checkpoint = root / "checkpoint"
         self.pool = root / "pool"
         self._pool = str(self.pool)
         self._log = str(self.log)
         self.incoming = root / "pool" / "incoming"
+        self.packs = root / "pool" / "packs"
         self.pool_quarantine = root / "pool" / "quarantine"
         self.projections = root / "projections"
         self.boot = root / "projections" / "boot"

@@ -9,7 +9,7 @@ Invariants:
 - After a write or a sync has failed, this object writes no more.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 import errno
@@ -32,6 +32,7 @@ from runicorn_es.log import START, Entry, Log, Pending, Position, Record
 from runicorn_es.log.record import BLANKABLE, COMPRESSED, PAGE
 from runicorn_es.pool import Pool, stat_cache
 from runicorn_es.pool.hashed import HashedBlobs
+from runicorn_es.pool.usage import Usage
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.queries import Tip, View
 from runicorn_es.signing import Head, Keys, Signer, claimed_head
@@ -68,7 +69,9 @@ class Ledger:
         self._ambient = ambient
         self._lock_wait_s = lock_wait_s
         self.identity = founding.require(self.layout) if read_only else founding.found(self.layout, ambient)
-        self.pool = Pool(self.layout, HashedBlobs(self._reading_rows, self._writing_rows), read_only=read_only)
+        hashed = HashedBlobs(self._reading_rows, self._writing_rows)
+        usage = Usage(self._reading_rows, self._writing_rows)
+        self.pool = Pool(self.layout, hashed, usage, read_only=read_only)
         self._keys = Keys(self.layout.keys, self.identity.origin)
         self._failure: BaseException | None = None
         self._is_closed = False
@@ -119,6 +122,18 @@ class Ledger:
                         out.delete(key)
         return differing
 
+    def forget(self, blanked: Sequence[int], digests: Collection[bytes]) -> None:
+        """Blank the payloads of these records, and make the tables anew without what they remember of these blobs.
+
+        Freed pages of LMDB keep what they held, so all of it goes. Durable when it returns; a crash in the middle of
+        blanking is finished by whoever opens the store next.
+        """
+        with self._writing():
+            with self.reading() as view:
+                places = [view.place_of(index) for index in blanked]
+            self._log.blank(blanked, places)
+            self._make_tables_anew(digests)
+
     @contextmanager
     def reading(self) -> Iterator[View]:
         """Open the newest state for the length of a block. Keep it short; take no lock in it."""
@@ -126,7 +141,7 @@ class Ledger:
         if self._log.has_more(self._position):
             self._catch_up()
         try:
-            with self._tables.reading() as rows:
+            with self._working_rows() as rows:
                 yield View(rows, self._log)
         except Contradiction:
             tables.distrust(self.layout.boot)
@@ -160,6 +175,8 @@ class Ledger:
         self._reached = START, Head(0, merkle.root([]))
         # The checkpoint that was last found to be continued by the log, and its head.
         self._continued: tuple[bytes, Head | None] = b"", None
+        if self.layout.blanking.exists():
+            self._finish_blanking()
         self._tables = self._open_tables()
         try:
             self._catch_up_or_begin_anew()
@@ -186,6 +203,36 @@ class Ledger:
         # Who forgets a store, as most do with that of a finished run, closes it.
         tables.close_when_forgotten(self, opened)
         return opened
+
+    def _finish_blanking(self) -> None:
+        """Do what a purge that died had noted: until then, the log cannot be read."""
+        if self.is_read_only:
+            raise Damaged(
+                f"a purge of the store at {self.layout.root} was interrupted; open it once for writing to finish it"
+            )
+        with durable.locked(self.layout.lock, wait_s=self._lock_wait_s, holder=self._holder()):
+            self._log.finish_blanking()
+            tables.wipe(self.layout.tables, self.layout.boot)
+
+    def _make_tables_anew(self, digests: Collection[bytes]) -> None:
+        """Fold all tables anew, and take along what is only remembered, but for these blobs."""
+        old = self._tables
+        if isinstance(old, MemoryTables):
+            return
+        # Others in this process may be reading the old ones; the last of them closes them.
+        tables.close_when_forgotten(old, old)
+        tables.wipe(self.layout.tables, self.layout.boot)
+        new = self._open_tables()
+        try:
+            self._fold_into(new)
+            with old.reading() as remembered, new.writing() as out:
+                for key, row in remembered.scan(stat_cache.PREFIX):
+                    if stat_cache.digest_of(key, row) not in digests:
+                        out.put(key, row)
+        except TablesFailed:
+            new = MemoryTables()
+            self._fold_into(new)
+        self._tables = new
 
     def _catch_up_or_begin_anew(self) -> None:
         with suppress(TablesFailed, Contradiction):
@@ -272,7 +319,7 @@ class Ledger:
         if self._log.holds(position) and not self._log.has_more(position):
             return position
         # Whoever appended since has folded that, too.
-        with self._tables.reading() as rows:
+        with self._working_rows() as rows:
             position = projections.cursor(rows) or START
         if self._log.holds(position) and not self._log.has_more(position):
             self._position = position
@@ -309,6 +356,18 @@ class Ledger:
             return position
         note = NoteRecovery(cut.segment, cut.offset, cut.size_bytes, cut.quarantine)
         return self._carry_out([Request(note)], position, are_one=True)
+
+    @contextmanager
+    def _working_rows(self) -> Iterator[Reader]:
+        """Open the tables; where they fail, what was only remembered may have broken them, open others in memory."""
+        with ExitStack() as opened:
+            try:
+                rows = opened.enter_context(self._tables.reading())
+            except TablesFailed:
+                self._tables = MemoryTables()
+                self._position = self._fold_into(self._tables)
+                rows = opened.enter_context(self._tables.reading())
+            yield rows
 
     def _reading_rows(self) -> AbstractContextManager[Reader]:
         """Open the tables that are in use now: they may be others than a moment ago."""
@@ -460,7 +519,7 @@ class Ledger:
         signed = list(drafts)
         for number, draft in enumerate(drafts):
             if not draft.is_page and not isinstance(draft.events[0], ReferenceAdded):
-                signed[number] = Draft(draft.subject, (appended, *draft.events))
+                signed[number] = msgspec.structs.replace(draft, events=(appended, *draft.events))
                 break
         return signed
 

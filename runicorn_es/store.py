@@ -6,26 +6,43 @@ import os
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
+import warnings
 
-from runicorn_es import codec, decisions, names, queries
+import msgspec
+
+from runicorn_es import codec, decisions, names, purge, queries, reclaim, settings
 from runicorn_es.artifact.draft import Artifact
+from runicorn_es.artifact.json_values import is_count
 from runicorn_es.artifact.paging import pages_of, require_tree
 from runicorn_es.artifact.stored import ArtifactVersion, VersionNumber
 from runicorn_es.audit import Report, audit
 from runicorn_es.checkout import Checkout, check_out, merged
-from runicorn_es.commands import Command, DeleteVersion, LogArtifact, RemoveAlias, RestoreVersion, SetAlias
-from runicorn_es.errors import Rejected, WriteFailed
-from runicorn_es.events import Event, FileAdded, VersionCreated
+from runicorn_es.commands import (
+    Command,
+    DeleteVersion,
+    LogArtifact,
+    ProtectAlias,
+    Purge,
+    RemoveAlias,
+    RestoreVersion,
+    SetAlias,
+    SetRetention,
+)
+from runicorn_es.errors import Busy, Rejected, RunicornError, WriteFailed
+from runicorn_es.events import Event, FileAdded, VersionCreated, VersionPurged
+from runicorn_es.explain import Explanation, explain
 from runicorn_es.location import storage_root
 from runicorn_es.log import Record
 from runicorn_es.names import parse_reference
 from runicorn_es.notary import Notary
-from runicorn_es.pool import size_bytes_of
-from runicorn_es.pool.ingest import Progress, Source, Stored, taking_in
+from runicorn_es.pool.ingest import Progress, Stored, taking_in
 from runicorn_es.pool.materialize import Mode
 from runicorn_es.pool.stat_cache import TableStatCache
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
-from runicorn_es.queries import Direction, Lineage, Stats
+from runicorn_es.purge import Purged
+from runicorn_es.queries import Direction, Due, Lineage, Stats
+from runicorn_es.reclaim import Reclaimed
+from runicorn_es.rules import Rule, parse_selection, parse_span, read_rule
 from runicorn_es.tables import TablesFailed
 
 
@@ -34,6 +51,24 @@ class Store(Notary):
 
     One object serves all threads of a process; after a fork, the child opens its own files by itself.
     """
+
+    def _begin_in_this_process(self) -> None:
+        super()._begin_in_this_process()
+        if not self.is_read_only:
+            self._finish_purges()
+
+    def _finish_purges(self) -> None:
+        """Carry out what purges that died have left, unless somebody is at it."""
+        with self.reading() as view:
+            is_left = bool(queries.unfinished_purges(view))
+        if is_left:
+            try:
+                purge.finish(self, wait_s=0)
+            except Busy:
+                pass
+            except (OSError, RunicornError) as error:
+                # The store must open all the same: what is in the way is mended in an open store.
+                warnings.warn(f"a purge could not be finished: {error}", RuntimeWarning, stacklevel=2)
 
     def log_artifact(
         self,
@@ -75,13 +110,13 @@ class Store(Notary):
     def wish_for(self, artifact: Artifact, run: str | None, aliases: Sequence[str]) -> "Wish":
         """Return a wish to log an artifact, of which all was checked that can be before any file is read."""
         parsed = tuple(dict.fromkeys(names.parse_alias(alias) for alias in aliases if alias != names.LATEST))
-        sources = _outside(self.layout.root, artifact.staged_sources())
-        if not sources and not artifact.staged_references:
+        paths = _outside(self.layout.root, artifact)
+        if not paths and not artifact.staged_references:
             decisions.refuse_empty(artifact.name)
-        require_tree([path for path, _ in sources])
+        require_tree(paths)
         with self.reading() as view:
-            decisions.require_loggable(view, artifact.name, artifact.type)
-        return Wish(artifact, run, parsed, sources)
+            decisions.require_loggable(view, artifact.name, artifact.type, parsed)
+        return Wish(artifact, run, parsed, paths)
 
     @contextmanager
     def taken_in(self, wishes: "Sequence[Wish]", progress: Progress) -> Iterator[list[LogArtifact]]:
@@ -91,32 +126,53 @@ class Store(Notary):
         """
         cache = TableStatCache(self._reading_rows, self._writing_rows)
         token = f"{os.getpid()}-{self._ambient.token(8).hex()}"
-        sources = [source for wish in wishes for _, source in wish.sources]
+        sources = (wish.artifact.source_of(path) for wish in wishes for path in wish.paths)
         intake = taking_in(self.pool, sources, token=token, cache=cache, progress=progress)
         with self._poisoned_by(WriteFailed), intake as stored:
-            remaining = iter(stored)
-            yield [wish.command([next(remaining) for _ in wish.sources]) for wish in wishes]
+            # Taken from the end, so that of millions none is there twice.
+            stored.reverse()
+            yield [wish.command(stored) for wish in wishes]
         # What was logged is logged, whatever becomes of what is only remembered.
         with suppress(TablesFailed, OSError):
-            cache.flush()
             self.pool.hashed.flush()
 
-    def alias(self, spec: str, alias: str, *, reason: str | None = None, expected: int | None = None) -> None:
+    def alias(
+        self, spec: str, alias: str, *, reason: str | None = None, expected: int | None = None, force: bool = False
+    ) -> None:
         """Point an alias at a version, moving it if it exists.
 
         expected: the number of the version to which it must point now, or 0 if it must not exist yet. Of several who
-        expect the same, one succeeds and the others get Conflict.
+        expect the same, one succeeds and the others get Conflict. force: move it although it is protected.
 
-        Raises Unknown, Conflict, Rejected for ``latest`` and ``v3``.
+        Raises Unknown, Conflict, Rejected for ``latest`` and ``v3`` and for a protected alias that would move.
         """
-        self.execute(SetAlias(parse_reference(spec), names.parse_alias(alias), reason, expected))
+        self.execute(SetAlias(parse_reference(spec), names.parse_alias(alias), reason, expected, force))
 
-    def unalias(self, name: str, alias: str | None = None, *, reason: str | None = None) -> None:
-        """Remove an alias: ``unalias("m", "production")`` or ``unalias("m:production")``. Raises Unknown."""
+    def unalias(self, name: str, alias: str | None = None, *, reason: str | None = None, force: bool = False) -> None:
+        """Remove an alias: ``unalias("m", "production")`` or ``unalias("m:production")``.
+
+        Raises Unknown, and Rejected for a protected one, unless ``force``.
+        """
         reference = parse_reference(name if alias is None else f"{name}:{alias}")
         if reference.alias is None:
             raise Rejected(f"{reference.text!r} names no alias to remove; write name:alias, and not 'latest'")
-        self.execute(RemoveAlias(reference.name, reference.alias, reason))
+        self.execute(RemoveAlias(reference.name, reference.alias, reason, force))
+
+    def protect(self, alias: str, *, reason: str | None = None) -> None:
+        """Have aliases of this name, of whatever artifact, moved and removed only with ``force``.
+
+        A version that one points to is then neither deleted nor purged without ``force`` either, as with every alias.
+        """
+        self.execute(ProtectAlias(names.parse_alias(alias), is_protected=True, reason=reason))
+
+    def unprotect(self, alias: str, *, reason: str | None = None) -> None:
+        """End the protection of an alias."""
+        self.execute(ProtectAlias(names.parse_alias(alias), is_protected=False, reason=reason))
+
+    def protected(self) -> list[str]:
+        """Return the protected aliases, sorted."""
+        with self.reading() as view:
+            return [row.alias for row in queries.protected(view)]
 
     def delete(self, spec: str, *, reason: str | None = None, force: bool = False) -> None:
         """Hide a version; ``restore`` brings it back. Its number is never given again.
@@ -129,6 +185,131 @@ class Store(Notary):
     def restore(self, spec: str, *, reason: str | None = None) -> None:
         """Bring a deleted version back with everything it had."""
         self.execute(RestoreVersion(parse_reference(spec), reason))
+
+    def purge(self, spec: str | Sequence[str], *, reason: str | None = None, force: bool = False) -> Purged:
+        """Forget versions for good: their files, paths, metadata, tags, descriptions and references.
+
+        Their numbers, when and by whom they were made and purged, and ``reason`` stay, lineage keeps them as purged,
+        and the log still verifies. What other versions share stays with those. Repeating it does nothing. Returns what
+        went.
+
+        Raises Unknown, and Rejected for versions in use, as ``delete`` does, unless ``force``.
+        docs/explanation/purge.md says what no purge can reach.
+
+        Example: ``store.purge("faces:v3", reason="consent withdrawn")``
+        """
+        specs = [spec] if isinstance(spec, str) else spec
+        return self._purge(Purge(tuple(parse_reference(one) for one in specs), None, reason, force))
+
+    def purge_artifact(self, name: str, *, reason: str | None = None, force: bool = False) -> Purged:
+        """Forget all versions of an artifact for good, as ``purge`` does; its name stays. Raises as ``purge``."""
+        versions = [f"{name}:v{row.version}" for row in self.versions(name, deleted=True)]
+        return self.purge(versions, reason=reason, force=force)
+
+    def purge_run(self, run: str, *, reason: str | None = None, force: bool = False) -> Purged:
+        """Forget all versions that a run logged, and its project, name, configuration, tags, command and surroundings.
+
+        Its id and times stay. Raises as ``purge``.
+        """
+        with self.reading() as view:
+            queries.run(view, run)
+            made = [names.spec(edge.name, edge.version) for edge in queries.outputs(view, run)]
+        return self._purge(Purge(tuple(parse_reference(one) for one in made), run, reason, force))
+
+    def _purge(self, command: Purge) -> Purged:
+        events = self.execute(command)
+        try:
+            count, size_bytes = purge.finish(self)
+        except Busy as error:
+            raise Busy(f"the purge is decided and hidden already, but not carried out: {error}; purge again") from error
+        versions = [names.spec(event.name, event.version) for event in events if isinstance(event, VersionPurged)]
+        return Purged(versions, count, size_bytes)
+
+    def set_retention(
+        self,
+        selection: str,
+        *,
+        keep_last: int | None = None,
+        keep_younger: str | None = None,
+        keep_tagged: Sequence[str] = (),
+        purge_after: str | None = None,
+    ) -> None:
+        """Set what is to be kept of a selection of versions; nothing given: no rule any more.
+
+        selection: the name of an artifact, ``name:v3``, ``type:model``, ``tag:nightly``, or ``*`` for all; the most
+        particular rule counts. keep_last: the newest so many. keep_younger: those younger than, such as ``30d``.
+        keep_tagged: those with one of these tags. A version is deleted when none of what is given keeps it, by
+        ``reclaim(apply_retention=True)`` and not before; the latest one and those with an alias, or from which live
+        ones were made, always stay. purge_after: deleted versions are purged so long after their deletion.
+
+        Raises Rejected, Unknown for a version that is not there.
+
+        Example: ``store.set_retention("type:model", keep_last=5, keep_younger="30d", purge_after="90d")``
+        """
+        rule = Rule(
+            None if keep_last is None else _count(keep_last, "keep_last"),
+            None if keep_younger is None else parse_span(keep_younger),
+            tuple(sorted({names.parse_tag(tag) for tag in keep_tagged})),
+            None if purge_after is None else parse_span(purge_after),
+        )
+        self.execute(SetRetention(parse_selection(selection), None if rule == Rule() else rule))
+
+    def retention(self) -> dict[str, Rule]:
+        """Return the rules of retention by their selections."""
+        with self.reading() as view:
+            return {selection: read_rule(row.rule) for selection, row in queries.rules(view).items()}
+
+    def due(self) -> list[Due]:
+        """Return the versions that the rules of retention do not keep: what is due for each, by which rule, and why."""
+        with self.reading() as view:
+            return list(queries.due(view, self._ambient.now_ns()))
+
+    def reclaim(
+        self,
+        *,
+        dry_run: bool = False,
+        apply_retention: bool = False,
+        downloads_unused: str = f"{settings.DOWNLOAD_UNUSED_DAYS}d",
+        progress: Progress | None = None,
+    ) -> Reclaimed:
+        """Remove what takes space for nothing, and return each thing with its size and why it went.
+
+        Blobs that no version names, what killed writers left, downloads into the store that nobody asked for in so long
+        or whose version is deleted (never a file that you changed). Deleted versions keep their blobs until a purge.
+        Writers go on meanwhile. apply_retention: first delete and purge what is ``due``. dry_run: change nothing.
+        progress: told how many blobs were looked at.
+
+        Raises Damaged, and removes nothing, where what a version needs cannot be read; Busy.
+        """
+        self._require_writable()
+        if not dry_run:
+            purge.finish(self)
+        applied = self._apply_retention(dry_run=dry_run) if apply_retention else []
+        found = reclaim.reclaim(
+            self, unused_s=parse_span(downloads_unused), is_dry_run=dry_run, progress=progress or _silently
+        )
+        return msgspec.structs.replace(found, due=applied)
+
+    def _apply_retention(self, *, dry_run: bool) -> list[Due]:
+        found = self.due()
+        if dry_run:
+            return found
+        for one in found:
+            if one.action == "delete":
+                # Somebody may have set an alias on it since we looked: then it stays.
+                with suppress(Rejected):
+                    self.delete(one.spec, reason=f"retention of {one.selection}: {one.reason}")
+        purged = [one for one in found if one.action == "purge"]
+        if purged:
+            self.purge([one.spec for one in purged], reason=f"retention: {purged[0].reason}")
+        return found
+
+    def explain(self, what: str) -> Explanation:
+        """Return why something takes space, what depends on it, and what would be freed without it.
+
+        what: a version, as a spec, or a blob, as ``blake3:`` and at least 8 digits of its digest. Raises Unknown.
+        """
+        return explain(self, what)
 
     def artifacts(
         self, type: str | None = None, *, after: str | None = None, limit: int | None = None
@@ -195,9 +376,15 @@ class Store(Notary):
             return queries.aliases(view, name)
 
     def stats(self) -> Stats:
-        """Return how many artifacts and versions there are, how large they are, and what the pool saves."""
+        """Return how many artifacts and versions there are, how large they are, and what the pool takes and saves.
+
+        The sums are kept as things change; the first time after a start of the machine the pool is counted.
+        """
+        used = reclaim.used(self)
         with self.reading() as view:
-            return queries.stats(view, size_bytes_of(self.layout))
+            return queries.stats(
+                view, used.size_bytes, garbage_count=used.orphan_count, garbage_bytes=used.orphan_bytes
+            )
 
     def lineage(
         self, spec: str, direction: Direction = "both", depth: int | None = None, *, limit: int | None = None
@@ -249,19 +436,21 @@ class Store(Notary):
 
 
 class Wish(NamedTuple):
-    """An artifact that is to be logged: by which run, with which aliases, and its files."""
+    """An artifact that is to be logged: by which run, with which aliases, and the paths of its files."""
 
     artifact: Artifact
     run: str | None
     aliases: tuple[str, ...]
-    sources: list[tuple[str, Source]]
+    paths: list[str]
 
-    def command(self, stored: Sequence[Stored]) -> LogArtifact:
-        """Return the command that logs it, given what its files turned out to be."""
-        files = (
-            FileAdded(path, found.digest, found.size_bytes, found.executable)
-            for (path, _), found in zip(self.sources, stored, strict=True)
-        )
+    def command(self, stored: list[Stored]) -> LogArtifact:
+        """Return the command that logs it, given what its files turned out to be; takes them from the list's end."""
+
+        def file(path: str) -> FileAdded:
+            found = stored.pop()
+            return FileAdded(path, found.digest, found.size_bytes, found.executable)
+
+        files = map(file, self.paths)
         pages = tuple(pages_of(files))
         references = tuple(self.artifact.staged_references)
         return LogArtifact(
@@ -337,18 +526,24 @@ def open_store(path: str | os.PathLike[str] | None = None, read_only: bool = Fal
     return Store(storage_root(path), read_only=read_only)
 
 
-def _outside(root: Path, staged: list[tuple[str, Source]]) -> list[tuple[str, Source]]:
-    """Return what does not lie in the store itself, as when ``add_dir(".")`` meets a store in the working folder.
+def _outside(root: Path, artifact: Artifact) -> list[str]:
+    """Return the paths of what does not lie in the store itself, as ``add_dir(".")`` may meet it in the working folder.
 
     What was added from a folder in the store, such as that of a download, was meant.
     """
     inside = f"{os.path.realpath(root)}/"
-    tops = {folder: f"{os.path.realpath(folder)}/" for folder in {source.folder for _, source in staged}}
-    return [
-        (path, source)
-        for path, source in staged
-        if tops[source.folder].startswith(inside) or not f"{tops[source.folder]}{source.path}".startswith(inside)
-    ]
+    tops = {folder: f"{os.path.realpath(folder)}/" for folder in artifact.staged_folders()}
+    paths = artifact.staged_paths()
+    # Only a folder above the store can hold some of it.
+    if not any(inside.startswith(top) and top != inside for top in tops.values()):
+        return paths
+
+    def is_meant(path: str) -> bool:
+        source = artifact.source_of(path)
+        top = tops[source.folder]
+        return top.startswith(inside) or not f"{top}{source.path}".startswith(inside)
+
+    return [path for path in paths if is_meant(path)]
 
 
 def _the_version(events: Sequence[Event], name: str) -> VersionCreated:
@@ -356,6 +551,12 @@ def _the_version(events: Sequence[Event], name: str) -> VersionCreated:
         if isinstance(event, VersionCreated) and event.name == name:
             return event
     raise Rejected(f"this idempotency key was used for something else than logging {name!r}; choose another key")
+
+
+def _count(value: int, what: str) -> int:
+    if not is_count(value):
+        raise Rejected(f"{what} must be a number of versions, not {value!r}")
+    return value
 
 
 def _number_of(created: VersionCreated, artifact: Artifact) -> VersionNumber:

@@ -147,11 +147,11 @@ class MemoryTables:
 class LmdbTables:
     """Tables in an LMDB environment; several threads and processes at once."""
 
-    def __init__(self, environment: lmdb.Environment, key: str, boot_file: Path) -> None:
-        self._environment = environment
+    def __init__(self, user: "_User", key: str, boot_file: Path) -> None:
+        self._user = user
+        self._environment = user.shared.environment
         self._key = key
         self._boot_file = boot_file
-        self._is_closed = False
 
     @contextmanager
     def reading(self) -> Iterator[Reader]:
@@ -180,29 +180,11 @@ class LmdbTables:
     def close(self) -> None:
         """Close the environment when nobody else in this process uses it."""
         with _sharing:
-            self.release()
+            self._user.leave()
 
-    def close_soon(self) -> None:
-        """As ``close``, but never waiting: for the garbage collector, which may run in the middle of anything."""
-        if _sharing.acquire(blocking=False):
-            try:
-                self.release()
-            finally:
-                _sharing.release()
-        else:
-            _forgotten.append(self)
-
-    def release(self) -> None:
-        """Close what ``close`` closes. The lock of this module must be held."""
-        shared = _shared.get(self._key)
-        is_open = shared is not None and shared.environment is self._environment and shared.pid == os.getpid()
-        if self._is_closed or shared is None or not is_open:
-            return
-        self._is_closed = True
-        shared.users -= 1
-        if shared.users == 0:
-            del _shared[self._key]
-            self._environment.close()
+    def close_when(self, forgotten: object) -> None:
+        """Close when nothing refers to an object any more, this one perhaps, as if its owner had done it."""
+        weakref.finalize(forgotten, self._user.leave_soon).atexit = False
 
 
 class _LmdbState:
@@ -242,7 +224,7 @@ class _LmdbState:
                 found = cursor.prev() if reverse else cursor.next()
 
 
-class _Shared(msgspec.Struct):
+class _Shared(msgspec.Struct, eq=False):
     """An open environment of this process, and how many tables use it."""
 
     environment: lmdb.Environment
@@ -252,11 +234,43 @@ class _Shared(msgspec.Struct):
     file: tuple[int, int] | None
 
 
+class _User:
+    """One of those who use an open environment; the last who leaves closes it."""
+
+    def __init__(self, key: str, shared: _Shared) -> None:
+        self.shared = shared
+        self._key = key
+        self._has_left = False
+
+    def leave(self) -> None:
+        """Use it no more. The lock of this module must be held."""
+        if self._has_left or self.shared.pid != os.getpid():
+            return
+        self._has_left = True
+        self.shared.users -= 1
+        if self.shared.users == 0:
+            if _shared.get(self._key) is self.shared:
+                del _shared[self._key]
+            if self.shared in _left_open:
+                _left_open.remove(self.shared)
+            self.shared.environment.close()
+
+    def leave_soon(self) -> None:
+        """As ``leave``, but never waiting: for the garbage collector, which may run in the middle of anything."""
+        if _sharing.acquire(blocking=False):
+            try:
+                self.leave()
+            finally:
+                _sharing.release()
+        else:
+            _forgotten.append(self)
+
+
 # By folder. Guarded by _sharing. LMDB allows one environment a file and process.
 _shared: dict[str, _Shared] = {}
 _left_open: list[_Shared] = []
 # What was forgotten while somebody held _sharing; released by whoever opens tables next.
-_forgotten: deque[LmdbTables] = deque()
+_forgotten: deque[_User] = deque()
 _sharing = Lock()
 
 
@@ -270,7 +284,7 @@ def open_tables(folder: Path, boot_file: Path, identity: str) -> Tables:
     key = str(folder.resolve())
     with _sharing:
         while _forgotten:
-            _forgotten.popleft().release()
+            _forgotten.popleft().leave()
         shared = _shared.get(key)
         if shared is not None and shared.file != _file_of(folder):
             # The store was removed under us, and perhaps made anew. Whoever still uses its tables may keep them.
@@ -286,7 +300,7 @@ def open_tables(folder: Path, boot_file: Path, identity: str) -> Tables:
                 shared = _Shared(environment, 0, os.getpid(), _file_of(folder))
             _shared[key] = shared
         shared.users += 1
-        return LmdbTables(shared.environment, key, boot_file)
+        return LmdbTables(_User(key, shared), key, boot_file)
 
 
 @contextmanager
@@ -303,7 +317,7 @@ def peeked(folder: Path, boot_file: Path, identity: str) -> Iterator[Reader | No
     with _sharing:
         shared = _shared.get(key)
     if shared is not None and shared.pid == os.getpid():
-        with LmdbTables(shared.environment, key, boot_file).reading() as rows:
+        with LmdbTables(_User(key, shared), key, boot_file).reading() as rows:
             yield rows
         return
     try:
@@ -324,9 +338,9 @@ def distrust(boot_file: Path) -> None:
 
 
 def close_when_forgotten(owner: object, opened: Tables) -> None:
-    """Have tables closed when their owner is no more, as if the owner had done it."""
+    """Have tables closed when their owner is no more, as if the owner had done it; their owner may be they."""
     if isinstance(opened, LmdbTables):
-        weakref.finalize(owner, opened.close_soon).atexit = False
+        opened.close_when(owner)
 
 
 def _file_of(folder: Path) -> tuple[int, int] | None:

@@ -35,6 +35,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Making versions": ("Artifact", "VersionNumber"),
     "Using versions": ("ArtifactVersion", "Metadata", "Manifest", "File"),
     "Stores": ("open_store", "Store", "Batch"),
+    "Keeping and forgetting": ("Rule", "Due", "Purged", "Reclaimed", "Reclaimable", "Explanation"),
     "Errors": (
         "RunicornError",
         "Rejected",
@@ -57,7 +58,10 @@ INTERNAL = {
     "reading",
     "repeated",
     "version_of",
-    "staged_sources",
+    "forget",
+    "source_of",
+    "staged_folders",
+    "staged_paths",
     "metadata_json",
     "of",
 }

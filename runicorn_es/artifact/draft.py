@@ -7,12 +7,33 @@ from pathlib import Path
 import stat
 from typing import Any, Self
 
+import msgspec
+
 from runicorn_es import names, settings
 from runicorn_es.artifact.json_values import is_count, is_text, plain_to_json, to_plain, to_sorted_json
 from runicorn_es.artifact.walk import Symlinks, files_below
 from runicorn_es.errors import Rejected
 from runicorn_es.events import ReferenceAdded
 from runicorn_es.pool.ingest import Mode, Source
+
+
+class _Origin(msgspec.Struct, frozen=True):
+    """Where files come from: those of a folder, which may be millions, share one.
+
+    prefix: what stands before the path below the folder in the path inside the artifact. path: below the folder, where
+    it does not follow from that.
+    """
+
+    folder: str
+    prefix: str
+    mode: Mode
+    follow: bool
+    path: str | None = None
+
+    def source(self, inside: str) -> Source:
+        """Return what to take in for a path inside the artifact."""
+        path = inside[len(self.prefix) :] if self.path is None else self.path
+        return Source(self.folder, path, self.mode, self.follow)
 
 
 class Artifact:
@@ -46,7 +67,7 @@ class Artifact:
         self.version: int | None = None
         self._metadata: dict[str, Any] = {}
         self._tags: set[str] = set()
-        self._sources: dict[str, Source] = {}
+        self._origins: dict[str, _Origin] = {}
         self._references: dict[str, ReferenceAdded] = {}
         self.add_metadata(metadata or {})
 
@@ -78,8 +99,8 @@ class Artifact:
             raise Rejected(f"{file} is a symbolic link; pass symlinks='follow' to store the file it points to")
         if not stat.S_ISREG(found.st_mode):
             raise Rejected(f"{file} is neither a file nor a folder; only files can be stored")
-        source = Source(str(file.parent), file.name, _known_mode(mode), _is_following(symlinks))
-        self._stage(names.parse_path(name if name is not None else file.name), source)
+        origin = _Origin(str(file.parent), "", _known_mode(mode), _is_following(symlinks), file.name)
+        self._stage(names.parse_path(name if name is not None else file.name), origin)
         return self
 
     def add_dir(
@@ -108,18 +129,16 @@ class Artifact:
         if not stat.S_ISDIR(found.st_mode):
             raise NotADirectoryError(f"{folder} is not a folder; use add_file to add a single file")
         prefix = f"{names.parse_path(name.rstrip('/'))}/" if name is not None else ""
-        top = str(folder)
+        shared = _Origin(str(folder), prefix, _known_mode(mode), _is_following(symlinks))
         exclude = (exclude_patterns,) if isinstance(exclude_patterns, str) else exclude_patterns or ()
-        staged = [
-            (names.parse_path(prefix + relative), Source(top, relative, _known_mode(mode), _is_following(symlinks)))
-            for relative in files_below(top, exclude, symlinks)
-        ]
-        before = dict(self._sources)
+        before = dict(self._origins)
         try:
-            for inside, source in staged:
-                self._stage(inside, source)
-        except Rejected:
-            self._sources = before
+            for relative in files_below(shared.folder, exclude, symlinks):
+                wanted = prefix + relative
+                inside = names.parse_path(wanted)
+                self._stage(inside, shared if inside == wanted else msgspec.structs.replace(shared, path=relative))
+        except (Rejected, OSError):
+            self._origins = before
             raise
         return self
 
@@ -183,28 +202,39 @@ class Artifact:
     @property
     def staged_files(self) -> dict[str, Path]:
         """Return the files added so far: path inside the artifact to file on disk, in order of the paths."""
-        return {path: Path(str(source)) for path, source in self.staged_sources()}
+        return {path: Path(str(self.source_of(path))) for path in self.staged_paths()}
 
     @property
     def staged_references(self) -> list[ReferenceAdded]:
         """Return the references added so far, in the order they were added."""
         return list(self._references.values())
 
-    def staged_sources(self) -> list[tuple[str, Source]]:
-        """Return what to take in, in the order in which the files will stand in the version."""
-        return sorted(self._sources.items(), key=lambda item: item[0].encode())
+    def staged_paths(self) -> list[str]:
+        """Return the paths of the files added so far, in the order in which they will stand in the version."""
+        return sorted(self._origins, key=str.encode)
+
+    def staged_folders(self) -> set[str]:
+        """Return the folders that files were added from."""
+        return {origin.folder for origin in self._origins.values()}
+
+    def source_of(self, path: str) -> Source:
+        """Return what to take in for one of these paths."""
+        return self._origins[path].source(path)
 
     def metadata_json(self) -> str:
         """Return the metadata as the text of a JSON object."""
         return plain_to_json(self._metadata, "metadata")
 
     def __repr__(self) -> str:
-        counts = f"{len(self._sources)} files, {len(self._references)} references"
+        counts = f"{len(self._origins)} files, {len(self._references)} references"
         return f"<Artifact {self.full_name!r} ({self.type}), {counts}>"
 
-    def _stage(self, path: str, source: Source) -> None:
-        present = self._sources.get(path)
-        if present is not None and str(present) != str(source):
+    def _stage(self, path: str, origin: _Origin) -> None:
+        taken = self._origins.setdefault(path, origin)
+        if taken is origin:
+            return
+        present, source = taken.source(path), origin.source(path)
+        if str(present) != str(source):
             # Two names of one file, or two files that are equal, are one file all the same. What was compared before
             # is no answer: neither size nor time say that a file is still the same.
             filecmp.clear_cache()
@@ -213,8 +243,8 @@ class Artifact:
                     f"two different files would have the path {path!r} in the artifact: {present} and {source}; "
                     "add one of them under another name"
                 )
-            return
-        self._sources[path] = source
+        elif taken != origin:
+            self._origins[path] = origin
 
 
 def _known_mode(mode: Mode) -> Mode:

@@ -9,7 +9,7 @@ from runicorn_es.audit.reading import LogReading
 from runicorn_es.audit.report import RESTORE_BLOB, Finding
 from runicorn_es.layout import Layout
 from runicorn_es.names import Digest
-from runicorn_es.pool import hash_file, looks_untouched
+from runicorn_es.pool import digest_of_name, hash_file, looks_untouched
 
 
 class Holdings:
@@ -46,7 +46,7 @@ class Holdings:
         """Note what lies in the pool and is named by nothing."""
         for folder in self._layout.fan_out():
             for entry in _entries(str(folder)):
-                digest = _digest_of(entry.name)
+                digest = digest_of_name(entry.name)
                 if digest is None:
                     self._note(entry, "is not a blob's name", "move it away; the store did not put it there")
                 elif digest not in self.named:
@@ -119,11 +119,3 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
             return sorted(found, key=lambda entry: entry.name)
     except FileNotFoundError:
         return []
-
-
-def _digest_of(name: str) -> bytes | None:
-    try:
-        digest = bytes.fromhex(name)
-    except ValueError:
-        return None
-    return digest if len(digest) == names.DIGEST_BYTES and digest.hex() == name else None

@@ -12,6 +12,7 @@ from runicorn_es.events import (
     Event,
     ReferenceAdded,
     RunFinished,
+    RunPurged,
     RunStarted,
     VersionCreated,
     VersionDeleted,
@@ -20,7 +21,7 @@ from runicorn_es.events import (
     VersionUsed,
 )
 from runicorn_es.layout import Layout
-from runicorn_es.log import Record, record
+from runicorn_es.log import Record, planned_blanks, record
 from runicorn_es.log.walk import Gap, walk
 
 Versions = dict[tuple[str, int], VersionCreated]
@@ -58,6 +59,12 @@ class LogReading:
         self._runs: set[str] = set()
         self._time_ns = 0
         self._unsound: dict[int, Finding] = {}
+        # Where a purge that died may have left payloads that are neither what they were nor blank.
+        self._half_blank = {(segment_index, offset) for segment_index, offset, _ in planned_blanks(layout)}
+        if self._half_blank:
+            message = "a purge was interrupted while it blanked records; what it was to blank may be half there"
+            remedy = "open the store for writing, which finishes the purge"
+            self.findings.append(Finding("tail", message, remedy, is_damage=False, path="log/blanking"))
 
     @property
     def root(self) -> bytes:
@@ -153,6 +160,11 @@ class LogReading:
         if not record.is_sound(found):
             if record.is_blank(found):
                 self._blanks[found.index] = found
+                if ":" not in found.subject:
+                    # What began a run that was purged.
+                    self._runs.add(found.subject)
+            elif (found.segment, found.offset + found.size_bytes - len(found.payload)) in self._half_blank:
+                self._blanks[found.index] = found
             else:
                 self._unsound[found.index] = self._finding(
                     "log", found, "the payload differs from what its header commits to", RESTORE_LOG
@@ -194,6 +206,8 @@ class LogReading:
                 if event.run is not None and event.run not in self._runs:
                     return f"{names.spec(event.name, event.version)} was made by run {event.run}, which never began"
                 self.created[event.name, event.version] = event
+            case RunPurged():
+                self._blanked.update(event.blanked)
             case AliasSet() | VersionDeleted() | VersionRestored() | VersionUsed() | VersionPurged():
                 if isinstance(event, VersionPurged):
                     self._blanked.update(event.blanked)

@@ -9,19 +9,23 @@ import msgspec
 from runicorn_es import names, queries
 from runicorn_es.cli import output
 from runicorn_es.events import (
+    AliasProtected,
     AliasRemoved,
     AliasSet,
     BatchAppended,
+    BlobsPacked,
     BlobsReclaimed,
     DescriptionChanged,
     Event,
     FileAdded,
     KeyRotated,
     MetadataChanged,
+    PurgeFinished,
     RecoveryTruncated,
     ReferenceAdded,
     RetentionSet,
     RunFinished,
+    RunPurged,
     RunStarted,
     StoreCreated,
     TagsChanged,
@@ -114,6 +118,16 @@ def describe_event(event: Event) -> str:
         case VersionPurged():
             blanked = output.count(len(event.blanked), "record")
             said = f"{names.spec(event.name, event.version)} was purged, {blanked} blanked{_because(event.reason)}"
+        case RunPurged():
+            said = f"what run {event.run} recorded of itself was purged{_because(event.reason)}"
+        case PurgeFinished():
+            blobs = output.count(event.count, "blob")
+            said = f"nothing is left of what was purged; {blobs} went with it, {output.size(event.size_bytes)}"
+        case AliasProtected():
+            said = f"{event.alias} is {'' if event.is_protected else 'no longer '}protected{_because(event.reason)}"
+        case BlobsPacked():
+            blobs, taken = output.count(event.count, "blob"), output.size(event.packed_bytes)
+            said = f"{blobs} of {output.size(event.size_bytes)} went into packs, where they take {taken}"
         case BlobsReclaimed():
             said = f"{output.count(event.count, 'blob')} of no version were removed, {output.size(event.size_bytes)}"
         case RetentionSet():

@@ -25,7 +25,7 @@ from runicorn_es.log import record, segment
 from runicorn_es.log.record import OVERLAPPING, Entry, Header, Record
 from runicorn_es.log.segment import START, Position
 
-__all__ = ["START", "Cut", "Entry", "Log", "Pending", "Position", "Record"]
+__all__ = ["START", "Cut", "Entry", "Log", "Pending", "Position", "Record", "planned_blanks"]
 
 
 _PAGE_BYTES = 4096
@@ -62,7 +62,7 @@ class Pending:
         self.begin = begin
         self.end = begin
         self._log = log
-        self._parts: list[bytes] = []
+        self._content = bytearray()
         self._records: dict[tuple[int, int], Record] = {}
 
     def add(
@@ -73,9 +73,13 @@ class Pending:
         is_overlapping: what stands before it is perhaps not durable yet. may_use_reserve: the bytes may be those that
         are kept for when the disk is full. Raises DiskFull; then the batch was not added.
         """
-        encoded, records, end = _encode_batch(entries, self.end, time_ns, OVERLAPPING * is_overlapping)
-        _require_room(self.file, end.offset, may_use_reserve=may_use_reserve)
-        self._parts.append(encoded)
+        begin = len(self._content)
+        records, end = _encode_batch(entries, self.end, time_ns, OVERLAPPING * is_overlapping, self._content)
+        try:
+            _require_room(self.file, end.offset, may_use_reserve=may_use_reserve)
+        except DiskFull:
+            del self._content[begin:]
+            raise
         self._records.update(((record.segment, record.offset), record) for record in records)
         self.end = end
         return records
@@ -84,9 +88,9 @@ class Pending:
         """Return the record at a place, of what was added or of what is in the log."""
         return self._records.get((segment_index, offset)) or self._log.read(segment_index, offset)
 
-    def content(self) -> bytes:
+    def content(self) -> bytearray:
         """Return the bytes of all that was added."""
-        return b"".join(self._parts)
+        return self._content
 
 
 class Log:
@@ -231,6 +235,39 @@ class Log:
             durable.sync(descriptor)
         return Cut(path.name, position.offset, tail, kept.name)
 
+    def blank(self, indices: Sequence[int], places: Sequence[tuple[int, int]]) -> None:
+        """Overwrite the payloads of records, given where each stands (segment and offset), so that they are gone.
+
+        Durable when it returns. A crash in the middle leaves payloads that are neither: which are to be blanked is
+        noted first, durably, and ``finish_blanking`` does what is left. The writer's lock must be held.
+        """
+        plan = [
+            (segment_index, *self._payload_at(segment_index, offset, index))
+            for index, (segment_index, offset) in zip(indices, places, strict=True)
+        ]
+        durable.write_file(self._layout.blanking, msgspec.json.encode(plan))
+        self.finish_blanking()
+
+    def finish_blanking(self) -> None:
+        """Do what was noted of payloads to blank, if anything was. The writer's lock must be held."""
+        plan = sorted(planned_blanks(self._layout))
+        for segment_index, places in itertools.groupby(plan, key=lambda place: place[0]):
+            descriptor = os.open(self._layout.segment_text(segment_index), os.O_RDWR | os.O_CLOEXEC)
+            try:
+                for _, offset, size_bytes in places:
+                    durable.write_all_at(descriptor, record.blank_payload(size_bytes), offset)
+                durable.sync(descriptor)
+            finally:
+                os.close(descriptor)
+        durable.remove_file(self._layout.blanking)
+
+    def _payload_at(self, segment_index: int, offset: int, index: int) -> tuple[int, int]:
+        """Return where the payload of a record begins in its segment, and its length."""
+        found = self.read(segment_index, offset)
+        if found.index != index or not found.flags & record.BLANKABLE:
+            raise Damaged(f"record {index} does not stand at offset {offset}, or may not be blanked")
+        return offset + found.size_bytes - len(found.payload), len(found.payload)
+
     def leaves(self, size: int) -> list[bytes]:
         """Return the leaf hashes of the first ``size`` records (or of all, if there are fewer). Reads them all."""
         found = itertools.chain.from_iterable(batch for batch, _ in self.batches())
@@ -321,6 +358,16 @@ class Log:
         return begin
 
 
+def planned_blanks(layout: Layout) -> list[tuple[int, int, int]]:
+    """Return the payloads that are noted to be blanked: segment, offset and length of each. Raises Damaged."""
+    try:
+        return msgspec.json.decode(layout.blanking.read_bytes(), type=list[tuple[int, int, int]])
+    except FileNotFoundError:
+        return []
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Damaged(f"{layout.blanking} cannot be read ({error}); restore it from a copy of this store") from error
+
+
 def _require_room(file: _File, size_bytes: int, *, may_use_reserve: bool) -> None:
     wanted = size_bytes + (0 if may_use_reserve else settings.SEGMENT_RESERVE_BYTES)
     if durable.has_room(file.descriptor, wanted):
@@ -352,9 +399,9 @@ def _behind(found: Record) -> Position:
 
 
 def _encode_batch(
-    entries: Sequence[Entry], position: Position, time_ns: int, first_flags: int
-) -> tuple[bytes, list[Record], Position]:
-    parts: list[bytes] = []
+    entries: Sequence[Entry], position: Position, time_ns: int, first_flags: int, content: bytearray
+) -> tuple[list[Record], Position]:
+    """Add the bytes of one batch to the content; returns its records and the position behind it."""
     records: list[Record] = []
     for number, entry in enumerate(entries):
         flags = entry.flags
@@ -367,7 +414,7 @@ def _encode_batch(
             position.index, time_ns, flags, entry.subject, position.leaf, commitment, leaf, entry.payload,
             position.segment, position.offset, len(encoded),
         )  # fmt: skip
-        parts.append(encoded)
+        content += encoded
         records.append(made)
         position = _behind(made)
-    return b"".join(parts), records, position
+    return records, position

@@ -160,7 +160,9 @@ def blank_payload(size_bytes: int) -> bytes:
 
 def is_blank(record: Record) -> bool:
     """Return whether the payload was blanked, and is one that may be."""
-    return bool(record.flags & BLANKABLE) and record.payload == blank_payload(len(record.payload))
+    if not record.flags & BLANKABLE or not record.payload.startswith(_BLANK):
+        return False
+    return record.payload == blank_payload(len(record.payload))
 
 
 def is_sound(record: Record) -> bool:

@@ -7,7 +7,7 @@ Invariants:
 - Wrong bytes are never handed out; they are moved to ``pool/quarantine``, never deleted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 import errno
 import mmap
@@ -21,8 +21,10 @@ from blake3 import blake3
 from runicorn_es import durable, settings
 from runicorn_es.errors import BlobDamaged
 from runicorn_es.layout import Layout
-from runicorn_es.names import Digest
+from runicorn_es.names import DIGEST_BYTES, Digest
 from runicorn_es.pool.hashed import HashedBlobs
+from runicorn_es.pool.usage import Usage
+from runicorn_es.tables import TablesFailed
 
 BLOB_MODE = 0o444
 BLOB_MTIME_NS = 1_000_000_000
@@ -33,9 +35,10 @@ _KIND_BITS = 0o170000
 class Pool:
     """The pool of one store."""
 
-    def __init__(self, layout: Layout, hashed: HashedBlobs, *, read_only: bool = False) -> None:
+    def __init__(self, layout: Layout, hashed: HashedBlobs, usage: Usage, *, read_only: bool = False) -> None:
         self.layout = layout
         self.hashed = hashed
+        self.usage = usage
         self._is_read_only = read_only
 
     def paths(self, wanted: Sequence[tuple[bytes, int]]) -> list[str]:
@@ -104,6 +107,8 @@ class Pool:
             durable.make_folder(self.layout.pool_quarantine)
         kept = self.layout.pool_quarantine / f"{digest.hex()}-{os.urandom(4).hex()}"
         durable.rename(self.layout.blob(digest), kept)
+        with suppress(TablesFailed, OSError):
+            self.usage.forget()
         return kept
 
     def put_aside(self, digest: bytes) -> str:
@@ -154,6 +159,15 @@ def looks_untouched(found: os.stat_result, size_bytes: int) -> bool:
     )
 
 
+def digest_of_name(name: str) -> bytes | None:
+    """Return the digest that a blob's file name says, or None for a name that is not a blob's."""
+    try:
+        digest = bytes.fromhex(name)
+    except ValueError:
+        return None
+    return digest if len(digest) == DIGEST_BYTES and digest.hex() == name else None
+
+
 def seal(descriptor: int) -> None:
     """Make an open file read-only with the fixed modification time, as every blob is."""
     os.fchmod(descriptor, BLOB_MODE)
@@ -189,11 +203,16 @@ def create_pool(layout: Layout) -> None:
     durable.sync_folder(layout.pool)
 
 
-def size_bytes_of(layout: Layout) -> int:
-    """Return the bytes of all blobs of a pool, by looking at each."""
-    total = 0
+def blobs_of(layout: Layout) -> Iterator[tuple[bytes, os.DirEntry[str]]]:
+    """Yield all blobs of a pool, by digest and entry of its folder."""
     for folder in layout.fan_out():
         if folder.is_dir():
             with os.scandir(folder) as found:
-                total += sum(entry.stat(follow_symlinks=False).st_size for entry in found)
-    return total
+                for entry in found:
+                    if (digest := digest_of_name(entry.name)) is not None:
+                        yield digest, entry
+
+
+def size_bytes_of(layout: Layout) -> int:
+    """Return the bytes of all blobs of a pool, by looking at each."""
+    return sum(entry.stat(follow_symlinks=False).st_size for _, entry in blobs_of(layout))

@@ -10,16 +10,17 @@ The rows lie in the tables, which are made anew at each start of the machine.
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 import struct
 import time
 
 from runicorn_es.pool.stat_cache import PREFIX
-from runicorn_es.tables import Reader, Writer
+from runicorn_es.tables import Reader, TablesFailed, Writer
 
 _SPANS = PREFIX + b"spans"
 _SPAN = struct.Struct("<qq")
 _SPANS_MAX = 64
+_LEARNED_MAX = 20_000
 _TIME = struct.Struct("<q")
 _CLOCK_OF_FILES = 5  # CLOCK_REALTIME_COARSE, for which the time module has no name
 
@@ -47,10 +48,11 @@ class HashedBlobs:
                 known_ns = learned.get(digest)
                 if known_ns is None:
                     row = row_of(PREFIX + digest)
-                    if row is None or len(row) != _TIME.size:
+                    if row is None or len(row) not in {0, _TIME.size}:
                         found.append(False)
                         continue
-                    (known_ns,) = _TIME.unpack(row)
+                    # Empty for most of them, of which there may be millions: their times fall into spans.
+                    known_ns = int.from_bytes(row, "little", signed=True)
                 if ctime_ns != known_ns:
                     at = bisect_right(begins, ctime_ns) - 1
                     found.append(at >= 0 and ctime_ns <= ends[at])
@@ -61,6 +63,9 @@ class HashedBlobs:
     def learn(self, digest: bytes, ctime_ns: int = 0) -> None:
         """Note that a blob was hashed and had this change time then; 0: one that falls into a span."""
         self._learned[digest] = ctime_ns
+        if len(self._learned) >= _LEARNED_MAX:
+            with suppress(TablesFailed, OSError):
+                self.flush()
 
     @contextmanager
     def touching(self) -> Iterator[None]:
@@ -80,7 +85,8 @@ class HashedBlobs:
             spans = [*_SPAN.iter_unpack(out.get(_SPANS) or b""), *self._spans]
             out.put(_SPANS, b"".join(_SPAN.pack(*span) for span in spans[-_SPANS_MAX:]))
             for digest in sorted(self._learned):
-                out.put(PREFIX + digest, _TIME.pack(self._learned[digest]))
+                ctime_ns = self._learned[digest]
+                out.put(PREFIX + digest, _TIME.pack(ctime_ns) if ctime_ns else b"")
         self._learned.clear()
         self._spans.clear()
 

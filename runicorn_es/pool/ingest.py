@@ -9,10 +9,10 @@ The steps, for a whole batch of files at once:
 Only then may an event name them. A shared lease on ``incoming`` is held until that event is in the log.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 import errno
-from itertools import groupby
+from itertools import groupby, islice
 import os
 from pathlib import Path
 from queue import SimpleQueue
@@ -27,8 +27,9 @@ import msgspec
 
 from runicorn_es import durable, settings
 from runicorn_es.errors import Rejected, WriteFailed
-from runicorn_es.pool import Pool, hash_file, hash_range, seal
+from runicorn_es.pool import Pool, hash_file, hash_range, leases, seal
 from runicorn_es.pool.folders import Folders
+from runicorn_es.tables import TablesFailed
 
 Mode = Literal["copy", "link", "move"]
 Progress = Callable[[int], None]
@@ -37,7 +38,7 @@ _LOOKED_UP_AT_ONCE = 4096
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}
 
 
-class Source(msgspec.Struct, frozen=True):
+class Source(msgspec.Struct, frozen=True, gc=False):
     """A file to take in: ``path`` is below ``folder``, and no link is followed between the two unless ``follow``."""
 
     folder: str
@@ -49,7 +50,7 @@ class Source(msgspec.Struct, frozen=True):
         return f"{self.folder}/{self.path}"
 
 
-class Stored(msgspec.Struct, frozen=True):
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """What a source turned out to be. ``added_bytes`` is 0 when the pool had the blob already."""
 
     digest: bytes
@@ -67,12 +68,15 @@ class StatCache(Protocol):
     def remember(self, found: os.stat_result, digest: bytes, seen_ns: int) -> None:
         """Note the digest of a file that was read from ``seen_ns`` (of the file system's clock) on."""
 
+    def flush(self) -> None:
+        """Keep what was noted; called now and then, so that it need not be held in memory."""
+
 
 @contextmanager
 def taking_in(
-    pool: Pool, sources: Sequence[Source], *, token: str, cache: StatCache, progress: Progress
+    pool: Pool, sources: Iterable[Source], *, token: str, cache: StatCache, progress: Progress
 ) -> Iterator[list[Stored]]:
-    """Take files into the pool; yields what was stored, in order, once it is durable.
+    """Take files into the pool; yields what was stored, in order, once it is durable; the list is the caller's.
 
     In the block the caller appends the events that name the blobs. When it ends well, the sources of mode ``move`` are
     removed. When anything fails, staging is removed and every source is where it was; only one of mode ``link`` or
@@ -82,7 +86,7 @@ def taking_in(
     layout = pool.layout
     if not layout.incoming.is_dir():
         durable.make_folder(layout.incoming)
-    with durable.leased(layout.incoming), durable.filesystem_of(layout.pool) as sync_all:
+    with leases.taking_in(layout, wait_s=settings.LOCK_WAIT_S), durable.filesystem_of(layout.pool) as sync_all:
         staging = layout.incoming / token
         staging.mkdir()
         intake = _Intake(pool, staging, cache, progress)
@@ -92,10 +96,12 @@ def taking_in(
                 intake.publish(sync_all)
             yield stored
         except BaseException:
+            intake.tell_usage(are_named=False)
             intake.restore_sources()
             raise
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+        intake.tell_usage(are_named=True)
         intake.remove_moved()
 
 
@@ -108,21 +114,30 @@ class _Intake:
         self._staging = staging
         self._cache = cache
         self._progress = progress
-        self._staged: dict[bytes, Path] = {}
+        # By digest, with their sizes; and the names of those not called by their digest. There may be millions.
+        self._staged: dict[bytes, int] = {}
+        self._names: dict[bytes, str] = {}
         # Sources to remove in the end, with what stat said of them: only that very file is removed.
         self._moved: list[tuple[Source, os.stat_result]] = []
         # Sources that share their inode with a blob to be, with the mode and times to restore if all comes to nothing.
         self._adopted: list[tuple[Path, os.stat_result]] = []
         self._is_published = False
         self._executables: dict[tuple[int, int], bool] = {}
+        # For the sums of the pool: what was there already, and what came.
+        self._found: list[bytes] = []
+        self._count = self._size_bytes = 0
+        self._changes: int | None = None
+        with suppress(TablesFailed, OSError):
+            self._changes = pool.usage.expect()
 
-    def take(self, sources: Sequence[Source]) -> list[Stored]:
+    def take(self, sources: Iterable[Source]) -> list[Stored]:
         stored: list[Stored] = []
         for folder, group in groupby(sources, key=lambda source: source.folder):
             with Folders(folder) as folders:
-                ordered = list(group)
-                for begin in range(0, len(ordered), _LOOKED_UP_AT_ONCE):
-                    stored += self._take_some(ordered[begin : begin + _LOOKED_UP_AT_ONCE], folders)
+                while some := list(islice(group, _LOOKED_UP_AT_ONCE)):
+                    stored += self._take_some(some, folders)
+                    self._cache.flush()
+        self._found = [one.digest for one in stored if one.digest not in self._staged]
         return stored
 
     def publish(self, sync_all: Callable[[], None]) -> None:
@@ -130,22 +145,48 @@ class _Intake:
         try:
             if self._staged:
                 sync_all()
+            is_crowded = self._begin_usage()
             self._is_published = True
             with self._pool.hashed.touching():
-                for digest, path in self._staged.items():
-                    self._name(path, self._layout.blob(digest))
+                for digest, size_bytes in self._staged.items():
+                    blob = self._layout.blob(digest)
+                    if not (is_crowded and os.path.exists(blob)):  # noqa: PTH110
+                        self._count += 1
+                        self._size_bytes += size_bytes
+                    name = self._names.get(digest) or digest.hex()
+                    self._name(f"{self._staging}/{name}", blob)
                     self._pool.hashed.learn(digest)
             sync_all()
+            # There may be millions, and the log is to be written yet.
+            self._staged.clear()
         except OSError as error:
             raise WriteFailed(error.errno, f"the files could not be made durable ({error.strerror})") from error
 
-    def _name(self, staged: Path, blob: str) -> None:
+    def _name(self, staged: str, blob: str) -> None:
         try:
             durable.rename(staged, blob)
         except FileNotFoundError:
             # A copy of the store may have lost its empty folders.
             durable.make_folder(Path(blob).parent)
             durable.rename(staged, blob)
+
+    def _begin_usage(self) -> bool:
+        """Return whether others may have given the staged blobs their names meanwhile."""
+        if self._staged and self._changes is not None:
+            with suppress(TablesFailed, OSError):
+                return self._pool.usage.begin(self._staging.name, self._staged, self._changes)
+        return True
+
+    def tell_usage(self, *, are_named: bool) -> None:
+        """Have the sums of the pool say what came, and what the log names of what was there. It is only remembered."""
+        with suppress(TablesFailed, OSError):
+            if not are_named:
+                if self._is_published:
+                    self._pool.usage.fail(self._staging.name)
+                return
+            if self._count:
+                self._pool.usage.end(self._staging.name, self._count, self._size_bytes)
+            self._pool.usage.name(self._found)
 
     def restore_sources(self) -> None:
         if self._is_published:
@@ -185,13 +226,16 @@ class _Intake:
                 raise Rejected(f"{source} is not a regular file but {_kind(before)}; only files can be stored")
             if source.mode == "move":
                 self._moved.append((source, before))
-            # A file that was adopted already, under another name, has lost its executable bit meanwhile.
-            inode = (before.st_dev, before.st_ino)
-            executable = self._executables.setdefault(inode, bool(before.st_mode & 0o111))
+            executable = bool(before.st_mode & 0o111)
+            if source.mode != "copy":
+                # A file that was adopted already, under another name, has lost its executable bit meanwhile.
+                executable = self._executables.setdefault((before.st_dev, before.st_ino), executable)
             seen_ns = time.time_ns()
             digest, added_bytes = self._store(source, descriptor, before)
             self._cache.remember(before, digest, seen_ns)
-            return Stored(digest, before.st_size, executable, added_bytes)
+            # One and the same number as among the staged, where there may be millions.
+            size_bytes = self._staged.get(digest, before.st_size)
+            return Stored(digest, size_bytes, executable, added_bytes)
         finally:
             os.close(descriptor)
 
@@ -209,14 +253,14 @@ class _Intake:
         self._progress(len(content))
         if self._has(digest, len(content)):
             return digest, 0
-        path = self._staging / digest.hex()
+        path = f"{self._staging}/{digest.hex()}"
         target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
         try:
             durable.write_all(target, content)
             seal(target)
         finally:
             os.close(target)
-        self._staged[digest] = path
+        self._staged[digest] = len(content)
         return digest, len(content)
 
     def _store_large(self, source: Source, descriptor: int, before: os.stat_result) -> tuple[bytes, int]:
@@ -231,7 +275,8 @@ class _Intake:
         if self._has(digest, size_bytes):
             path.unlink()
             return digest, 0
-        self._staged[digest] = path
+        self._staged[digest] = size_bytes
+        self._names[digest] = path.name
         return digest, size_bytes
 
     def _adopt(self, source: Source, descriptor: int, before: os.stat_result) -> tuple[bytes, int] | None:
@@ -253,7 +298,8 @@ class _Intake:
             return digest, 0
         self._adopted.append((Path(str(source)), before))
         seal(descriptor)
-        self._staged[digest] = path
+        self._staged[digest] = before.st_size
+        self._names[digest] = path.name
         return digest, before.st_size
 
     def _has(self, digest: bytes, size_bytes: int) -> bool:

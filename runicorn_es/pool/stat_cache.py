@@ -6,16 +6,16 @@ changed and whose change time was kept, which no system call does.
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 import os
 import struct
 import zlib
 
-from runicorn_es.tables import Reader, Writer
+from runicorn_es.tables import Reader, TablesFailed, Writer
 
 PREFIX = b"~"
 _KEY = struct.Struct(">QQ")
-_ROW = struct.Struct("<QqqQ32s")
+_ROW = struct.Struct("<Qqq32s")
 _STAT = struct.Struct("<Qqq")  # how a row begins
 _DIGEST = slice(_ROW.size - 32, _ROW.size)
 _CHECKSUM = struct.Struct("<I")
@@ -46,16 +46,23 @@ class TableStatCache:
         is_coarse = found.st_mtime_ns % 1_000_000_000 == 0
         if changed_ns + (_COARSE_GRANULARITY_NS if is_coarse else _GRANULARITY_NS) > seen_ns:
             return
-        row = _ROW.pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns, seen_ns, digest)
+        row = _ROW.pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns, digest)
         self._learned[_key(found)] = row + _CHECKSUM.pack(zlib.crc32(row))
 
     def flush(self) -> None:
-        """Write the rows learned, in the order of their keys."""
+        """Write the rows learned, in the order of their keys. What cannot be remembered is forgotten."""
         if self._learned:
-            with self._writing() as out:
+            with suppress(TablesFailed, OSError), self._writing() as out:
                 for key in sorted(self._learned):
                     out.put(key, self._learned[key])
             self._learned.clear()
+
+
+def digest_of(key: bytes, row: bytes) -> bytes | None:
+    """Return the digest that a remembered row is about: of this cache, or of blobs that were hashed. None: of none."""
+    if len(row) == _ROW.size + _CHECKSUM.size:
+        return row[_DIGEST]
+    return key[len(PREFIX) :] if len(key) == len(PREFIX) + 32 else None
 
 
 def _digest_in(row: bytes | None, found: os.stat_result) -> bytes | None:

@@ -11,7 +11,7 @@ import msgspec
 from runicorn_es import codec
 from runicorn_es.log import Position, Record
 from runicorn_es.log.record import COMPRESSED, PAGE, is_blank
-from runicorn_es.projections import batches, blanks, catalog, counts, lineage, pages, places, tree
+from runicorn_es.projections import batches, blanks, catalog, counts, lineage, pages, places, purges, rules, tree
 from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.tables import Reader, Writer
@@ -27,16 +27,22 @@ _FOLDS = (
     catalog.apply,
     lineage.apply,
     counts.apply,
+    purges.apply,
+    rules.apply,
 )
 _KINDS = {
     b"a": "artifacts",
     b"c": "cursor",
     b"d": "digests of versions",
+    b"e": "details of versions",
+    b"f": "unfinished purges",
     b"g": "pages",
     b"h": "heads",
+    b"i": "pages by record",
     b"k": "idempotency keys",
     b"l": "aliases",
     b"m": "Merkle tree",
+    b"n": "rules of retention",
     b"o": "outputs of runs",
     b"p": "places of records",
     b"r": "runs",
@@ -45,6 +51,7 @@ _KINDS = {
     b"u": "inputs of runs",
     b"v": "versions",
     b"w": "uses of versions",
+    b"x": "protected aliases",
     b"z": "blanks",
 }
 _decode_position = msgspec.msgpack.Decoder(Position).decode

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from runicorn_es import names
-from runicorn_es.events import VersionPurged
+from runicorn_es.events import RunPurged, VersionPurged
 from runicorn_es.log.record import PAGE, is_blank
 from runicorn_es.projections.fact import Fact
 from runicorn_es.tables import Reader, Writer
@@ -21,6 +21,8 @@ def apply(facts: Sequence[Fact], out: Writer) -> None:
         for event in fact.events:
             if isinstance(event, VersionPurged):
                 out.delete(_key(names.spec(event.name, event.version)))
+            elif isinstance(event, RunPurged):
+                out.delete(_key(event.run))
 
 
 def position_of(view: Reader, spec: str) -> int | None:

@@ -103,6 +103,8 @@ def _create(event: VersionCreated, record: Record, out: Writer) -> None:
 def _change_status(name: str, number: int, status: str, record: Record, out: Writer) -> None:
     version = VERSIONS.expect(out, name, number)
     deleted_ns = 0 if status == READY else version.deleted_ns or record.time_ns
+    if status == PURGED:
+        version = replace(version, metadata_position=-1, tags_position=-1, description_position=-1)
     VERSIONS.put(out, replace(version, status=status, deleted_ns=deleted_ns), name, number)
     artifact = ARTIFACTS.expect(out, name)
     change = (status == READY) - (version.status == READY)

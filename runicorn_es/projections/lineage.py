@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from runicorn_es.events import BatchAppended, RunFinished, RunStarted, VersionCreated, VersionUsed
+from runicorn_es.events import BatchAppended, RunFinished, RunPurged, RunStarted, VersionCreated, VersionUsed
 from runicorn_es.log import Record
+from runicorn_es.log.record import is_blank
 from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import INPUTS, OUTPUTS, RUNNING, RUNS, RUNS_BY_START, USES, EdgeRow, RunAtRow, RunRow
 from runicorn_es.tables import Writer
@@ -16,13 +17,18 @@ def apply(facts: Sequence[Fact], out: Writer) -> None:
     for fact in facts:
         record = fact.record
         user, host = "", ""
+        if is_blank(record) and ":" not in record.subject:
+            # What began a run that was purged: its header still says which, and when.
+            _put(out, RunRow(record.subject, "", None, RUNNING, record.time_ns, 0, "", "", record.index))
         for event in fact.events:
             match event:
                 case BatchAppended():
                     user, host = event.user, event.host
                 case RunStarted():
-                    RUNS.put(out, _begin(event, record, user, host), event.run)
-                    RUNS_BY_START.put(out, RunAtRow(event.run), record.index)
+                    _put(out, _begin(event, record, user, host))
+                case RunPurged():
+                    row = RUNS.expect(out, event.run)
+                    RUNS.put(out, replace(row, project="", name=None, user="", host=""), event.run)
                 case RunFinished():
                     row = RUNS.expect(out, event.run)
                     RUNS.put(out, replace(row, status=event.status, finished_ns=record.time_ns), event.run)
@@ -35,6 +41,11 @@ def apply(facts: Sequence[Fact], out: Writer) -> None:
                     USES.put(out, edge, event.name, event.version, event.run)
                 case _:
                     pass
+
+
+def _put(out: Writer, row: RunRow) -> None:
+    RUNS.put(out, row, row.run)
+    RUNS_BY_START.put(out, RunAtRow(row.run), row.position)
 
 
 def _begin(event: RunStarted, record: Record, user: str, host: str) -> RunRow:

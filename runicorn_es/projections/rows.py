@@ -97,6 +97,38 @@ class RunAtRow(msgspec.Struct, frozen=True, array_like=True):
     run: str
 
 
+class RuleRow(msgspec.Struct, frozen=True, array_like=True):
+    """The rule of retention for a selection, as JSON, and since which record."""
+
+    selection: str
+    rule: str
+    position: int
+    time_ns: int
+
+
+class ProtectedRow(msgspec.Struct, frozen=True, array_like=True):
+    """A protected alias, and since which record."""
+
+    alias: str
+    position: int
+    time_ns: int
+
+
+class PositionRow(msgspec.Struct, frozen=True, array_like=True):
+    """A record that belongs to a version."""
+
+    position: int
+
+
+class PurgeRow(msgspec.Struct, frozen=True, array_like=True):
+    """A purge that was begun by a record and of which something may be left: the records to blank."""
+
+    position: int
+    blanked: tuple[int, ...]
+    name: str
+    version: int
+
+
 class EdgeRow(msgspec.Struct, frozen=True, array_like=True):
     """A run used or made a version, as of this record."""
 
@@ -134,7 +166,7 @@ class Family(Generic[RowType]):
     def get(self, view: Reader, *parts: str | int | bytes) -> RowType | None:
         """Return the row with these key parts, or None."""
         found = view.get(self.key(*parts))
-        return None if found is None else self._decoded(found)
+        return None if found is None else self.decoded(found)
 
     def expect(self, view: Reader, *parts: str | int | bytes) -> RowType:
         """Return a row that must be there, for the log says so. Raises Contradiction."""
@@ -152,7 +184,7 @@ class Family(Generic[RowType]):
     def beginning(self, view: Reader, *parts: str | int | bytes, begin: bytes) -> Iterator[RowType]:
         """Yield the rows with these key parts whose next part begins so, in order."""
         for _, value in view.scan(self.key(*parts) + begin):
-            yield self._decoded(value)
+            yield self.decoded(value)
 
     def delete(self, out: Writer, *parts: str | int | bytes) -> None:
         """Remove the row with these key parts."""
@@ -168,9 +200,10 @@ class Family(Generic[RowType]):
         """Yield the rows whose keys begin with these parts, in order; those whose next part is beyond ``after``."""
         beyond = b"" if after is None else self.key(*parts, after)
         for _, value in view.scan(self.key(*parts), after=beyond, reverse=reverse):
-            yield self._decoded(value)
+            yield self.decoded(value)
 
-    def _decoded(self, value: bytes) -> RowType:
+    def decoded(self, value: bytes) -> RowType:
+        """Return the row that a value is. Raises Contradiction."""
         try:
             return self._decode(value)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -187,6 +220,10 @@ ALIASES = Family(b"l", AliasRow)
 DIGESTS = Family(b"d", DigestRow)  # by artifact, digest and version
 RUNS = Family(b"r", RunRow)
 RUNS_BY_START = Family(b"t", RunAtRow)
+DETAILS = Family(b"e", PositionRow)  # by artifact, version and record: what a purge blanks besides pages
+PURGES = Family(b"f", PurgeRow)  # by record and number in it: those that are not finished
+RULES = Family(b"n", RuleRow)  # by selection
+PROTECTED = Family(b"x", ProtectedRow)  # by alias
 INPUTS = Family(b"u", EdgeRow)  # by run
 USES = Family(b"w", EdgeRow)  # by version
 OUTPUTS = Family(b"o", EdgeRow)  # by run

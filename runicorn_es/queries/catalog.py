@@ -34,16 +34,23 @@ _NAMES_COMPARED_MAX = 10_000
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """What ``stats`` shows. Sizes in bytes; ``pool_bytes`` is what the blobs take on disk, each counted once."""
+    """What ``stats`` shows. Sizes in bytes.
+
+    pool_bytes: what all blobs take on disk, each counted once. packed_bytes: those of them in pack files (cold).
+    garbage_count, garbage_bytes: blobs that no version names, which ``gc`` removes.
+    """
 
     total: CountRow
     by_type: dict[str, CountRow]
     pool_bytes: int
+    packed_bytes: int = 0
+    garbage_count: int = 0
+    garbage_bytes: int = 0
 
     @property
     def saved_bytes(self) -> int:
         """Return how much less the pool takes than a copy for each version would, deleted ones included."""
-        return max(0, self.total.size_bytes + self.total.deleted_bytes - self.pool_bytes)
+        return max(0, self.total.size_bytes + self.total.deleted_bytes - self.pool_bytes + self.garbage_bytes)
 
     @property
     def saved_share(self) -> float:
@@ -58,6 +65,11 @@ def artifacts(
     """Return the artifacts that have a live version, by name; of one type, beyond a name, so many, if given."""
     found = ARTIFACTS.scan(view.rows, after=after)
     return list(islice((row for row in found if row.live and (kind is None or row.type == kind)), limit))
+
+
+def all_artifacts(view: View) -> list[ArtifactRow]:
+    """Return all artifacts by name, also those of which every version was deleted or purged."""
+    return list(ARTIFACTS.scan(view.rows))
 
 
 def artifact(view: View, name: str) -> ArtifactRow:
@@ -137,16 +149,20 @@ def aliases_of(view: View, row: VersionRow) -> list[str]:
     return aliases_by_version(view, row.name).get(row.version, [])
 
 
-def stats(view: View, pool_bytes: int) -> Stats:
-    """Return the sums over the store; ``pool_bytes`` is what the blobs take."""
+def stats(
+    view: View, pool_bytes: int, *, packed_bytes: int = 0, garbage_count: int = 0, garbage_bytes: int = 0
+) -> Stats:
+    """Return the sums over the store; what the blobs take is known to the caller."""
     live = Counter(row.type for row in ARTIFACTS.scan(view.rows) if row.live)
     by_type = {
-        (kind := key[1:-1].decode()): replace(msgspec.msgpack.decode(value, type=CountRow), artifacts=live[kind])
+        (kind := key[1:-1].decode()): replace(COUNTS.decoded(value), artifacts=live[kind])
         for key, value in view.rows.scan(COUNTS.key())
         if key != COUNTS.key("")
     }
     total = COUNTS.get(view.rows, "") or CountRow()
-    return Stats(replace(total, artifacts=live.total()), by_type, pool_bytes)
+    return Stats(
+        replace(total, artifacts=live.total()), by_type, pool_bytes, packed_bytes, garbage_count, garbage_bytes
+    )
 
 
 def _by_number_or_alias(view: View, reference: Reference, *, deleted: bool) -> VersionRow:

@@ -1,12 +1,12 @@
 """One consistent state of a store, which every question is asked of."""
 
 from runicorn_es import codec
-from runicorn_es.errors import Damaged
+from runicorn_es.errors import Damaged, Unknown
 from runicorn_es.events import Event, FileAdded
 from runicorn_es.log import START, Log, Pending, Record
 from runicorn_es.log.record import COMPRESSED, is_blank
 from runicorn_es.projections import places, tree
-from runicorn_es.projections.rows import Contradiction
+from runicorn_es.projections.rows import PURGED, RUNS, VERSIONS, Contradiction
 from runicorn_es.tables import Reader
 
 
@@ -47,20 +47,38 @@ class View:
             return before[0] == place[0]
         return place == (found.segment, found.offset + found.size_bytes)
 
+    def place_of(self, index: int) -> tuple[int, int]:
+        """Return the segment and the offset of a record. Raises IndexError beyond the end."""
+        found = self.record(index)
+        return found.segment, found.offset
+
     def events(self, index: int) -> tuple[Event, ...]:
-        """Return the events of a record. Raises Damaged for a blanked one: of a purged version, nobody asks."""
+        """Return the events of a record. Raises Unknown for one that was purged, Damaged for another blanked one."""
         found = self._unblanked(index)
         return codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
 
     def page(self, index: int) -> tuple[FileAdded, ...]:
-        """Return the files of the page that a record holds. Raises Damaged for a blanked one."""
+        """Return the files of the page that a record holds. Raises as ``events`` does."""
         found = self._unblanked(index)
         return codec.decode_files(found.payload, compressed=bool(found.flags & COMPRESSED))
 
     def _unblanked(self, index: int) -> Record:
         found = self.record(index)
         if is_blank(found):
+            self._require_not_purged(found)
             raise Damaged(
                 f"record {index} was blanked, and no purge says so; restore the segment from a copy of this store"
             )
         return found
+
+    def _require_not_purged(self, blank: Record) -> None:
+        """Raise Unknown when a purge accounts for a blank: a page goes with the last of its versions."""
+        name, colon, number = blank.subject.rpartition(":v")
+        if colon:
+            version = VERSIONS.get(self.rows, name, int(number))
+            is_purged = version is not None and version.status == PURGED
+        else:
+            run = RUNS.get(self.rows, blank.subject)
+            is_purged = run is not None and not run.project
+        if is_purged:
+            raise Unknown(f"{blank.subject} was purged; what record {blank.index} said is gone for good")

@@ -17,7 +17,7 @@ import pytest
 
 from crash.faults import KILLED, NotReached, Outcome, Server, build, drop_idle_folders, folder_in_memory, run_server
 import runicorn_es as rn
-from runicorn_es import errors, settings
+from runicorn_es import errors, queries, settings
 from runicorn_es.repair import repair
 
 pytestmark = pytest.mark.timeout(3600)  # --all-faults
@@ -234,9 +234,57 @@ class Found(Prepared):
         log(root, acknowledge, "0.bin")
 
 
+SECRETS = (b"secret of ", b"secret-path.bin", b"secret value", b"secret tag", b"secret://")
+
+
+class Purge(Prepared):
+    """Forget a version that shares a file with another one, wherever something of it lies."""
+
+    def prepare(self, root: Path) -> None:
+        super().prepare(root)
+        secret = root / "secret-path.bin"
+        secret.write_bytes(b"secret of " * 100)
+        with rn.open_store(root / "store") as store:
+            artifact = rn.Artifact("hidden", "model", "secret value", {"key": "secret value"}).add_tags("secret tag")
+            artifact.add_file(root / "source" / "0.bin").add_file(secret).add_reference("secret://")
+            store.log_artifact(artifact)
+            store.get("hidden").download()
+            store.checkout("hidden", root / "checked-out")
+        shutil.rmtree(root / "checked-out")
+        secret.unlink()
+
+    def operate(self, root: Path, acknowledge: Callable[[str], None]) -> None:
+        with rn.open_store(root / "store") as store:
+            store.purge("hidden:v1", reason="because")
+            acknowledge("purged")
+
+
+class Reclaim(Prepared):
+    """Remove blobs that no version names, what killed writers left, and downloads of a deleted version."""
+
+    def prepare(self, root: Path) -> None:
+        super().prepare(root)
+        with rn.open_store(root / "store") as store:
+            for number in range(3):
+                content = f"orphan {number}".encode()
+                blob = Path(store.layout.blob(blake3(content).digest()))
+                blob.parent.mkdir(exist_ok=True)
+                blob.write_bytes(content)
+            (store.layout.incoming / "1-dead").mkdir()
+            (store.layout.incoming / "1-dead" / "large-0").write_bytes(b"half of a file")
+            store.log_artifact(rn.Artifact("gone", "model").add_file(root / "source" / "1.bin"))
+            store.get("gone").download()
+            store.delete("gone")
+
+    def operate(self, root: Path, acknowledge: Callable[[str], None]) -> None:
+        with rn.open_store(root / "store") as store:
+            store.reclaim()
+            acknowledge("reclaimed")
+
+
 SCENARIOS = (
     LogOne, LogMany, LogLarge, LogTogether, Move, Link, Alias, AliasFromThreads, Delete, Restore, NewSegment, Rebuild,
-    Recover, RecoverUnsigned, RotateKey, Repair, Found,
+    Recover, RecoverUnsigned, RotateKey, Repair, Found, Purge, Reclaim,
 )  # fmt: skip
 
 
@@ -306,6 +354,14 @@ def require_sound(root: Path, acknowledged: tuple[str, ...], sources: list[str])
                     assert store.versions("m") == []
                 case ["restored"]:
                     assert [row.version for row in store.versions("m")] == [1]
+                case ["purged"]:
+                    assert [row.status for row in store.versions("hidden", deleted=True)] == ["purged"]
+                case ["reclaimed"]:
+                    assert store.reclaim(dry_run=True).items == []
+        # Once it is decided, whoever opens the store next has carried it out.
+        hidden = store.versions("hidden", deleted=True) if "hidden" in every_name(store) else []
+        if "purged" in {row.status for row in hidden}:
+            assert files_with(root / "store", SECRETS) == []
         together = [row.name for row in store.artifacts() if row.name.startswith("together")]
         assert together == [f"together-{number}" for number in range(len(together))]
         assert len(together) == TOGETHER or "together" not in aliases
@@ -317,6 +373,17 @@ def require_sound(root: Path, acknowledged: tuple[str, ...], sources: list[str])
         assert [row.version for row in store.versions("m", deleted=True)] == list(range(1, again + 1))
         assert store.rebuild() == []
         assert [finding.message for finding in store.audit(deep=True).findings if finding.is_damage] == []
+
+
+def every_name(store: rn.Store) -> set[str]:
+    with store.reading() as view:
+        return {row.name for row in queries.all_artifacts(view)}
+
+
+def files_with(folder: Path, texts: tuple[bytes, ...]) -> list[str]:
+    """Return the files in which one of these texts is left."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [str(path.relative_to(folder)) for path in files if any(text in path.read_bytes() for text in texts)]
 
 
 def tell(record_property, count: int, wrong: list[str]) -> None:

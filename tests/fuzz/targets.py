@@ -29,8 +29,10 @@ from runicorn_es.events import (
     BatchAppended,
     FileAdded,
     KeyRotated,
+    PurgeFinished,
     ReferenceAdded,
     RetentionSet,
+    RunPurged,
     RunStarted,
     StoreCreated,
     VersionCreated,
@@ -73,7 +75,7 @@ EVENTS = [
     ),
     (FileAdded("a/b.bin", bytes(32), 100), FileAdded("a/c.bin", bytes(range(32)), 200, True)),
     (ReferenceAdded("s3://bucket/key", "sha256:00", 12, '{"a": 1}'), RetentionSet("m", '{"keep": 3}')),
-    (VersionPurged("m", 1, (2, 3), "gdpr"),),
+    (VersionPurged("m", 1, (2, 3), "gdpr"), RunPurged("r-1", (1,)), PurgeFinished(5, 1, 100)),
     (KeyRotated(str(SUCCESSOR.ed25519), str(SUCCESSOR.ml_dsa_44)),),
 ]
 

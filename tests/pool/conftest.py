@@ -12,6 +12,7 @@ from runicorn_es.pool import Pool, create_pool
 from runicorn_es.pool.hashed import HashedBlobs
 from runicorn_es.pool.ingest import Source, Stored, taking_in
 from runicorn_es.pool.materialize import Wanted, materialize
+from runicorn_es.pool.usage import Usage
 from runicorn_es.tables import MemoryTables
 
 
@@ -24,6 +25,9 @@ class NoCache:
     def remember(self, found: os.stat_result, digest: bytes, seen_ns: int) -> None:
         """Forget it."""
 
+    def flush(self) -> None:
+        """Do nothing."""
+
 
 def digest_of(content: bytes) -> bytes:
     return blake3(content).digest()
@@ -34,7 +38,8 @@ class Shelf(Pool):
 
     def __init__(self, layout: Layout) -> None:
         self.tables = MemoryTables()
-        super().__init__(layout, HashedBlobs(self.tables.reading, self.tables.writing))
+        rows = self.tables.reading, self.tables.writing
+        super().__init__(layout, HashedBlobs(*rows), Usage(*rows))
 
     def path(self, digest: bytes, size_bytes: int) -> str:
         """Return the path of one blob."""
