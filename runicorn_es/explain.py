@@ -7,14 +7,15 @@ import re
 import msgspec
 
 from runicorn_es import names, queries
-from runicorn_es.errors import Unknown
+from runicorn_es.errors import Rejected, Unknown
 from runicorn_es.ledger import Ledger
 from runicorn_es.names import Digest
 from runicorn_es.pool import digest_of_name
 from runicorn_es.projections.rows import PURGED, READY, VersionRow
 from runicorn_es.queries import View
 
-_BLOB = re.compile(r"blake3:([0-9a-f]{8,64})|([0-9a-f]{16,64})")
+_BLOB = re.compile(r"blake3:(.*)|([0-9a-f]{16,64})")
+_DIGITS = re.compile(r"[0-9a-f]{8,64}")
 _SHOWN_MAX = 20
 
 
@@ -39,7 +40,10 @@ class Explanation(msgspec.Struct, frozen=True):
 def explain(ledger: Ledger, what: str) -> Explanation:
     """Return why a version or a blob is kept. Raises Unknown, Rejected."""
     if match := _BLOB.fullmatch(what):
-        return _explain_blob(ledger, match[1] or match[2])
+        digits = match[2] if match[1] is None else match[1]
+        if not _DIGITS.fullmatch(digits):
+            raise Rejected(f"{what!r} is no digest of a blob; write blake3: and 8 to 64 of its hexadecimal digits")
+        return _explain_blob(ledger, digits)
     with ledger.reading() as view:
         return _explain_version(view, queries.find(view, names.parse_reference(what)))
 
@@ -49,11 +53,13 @@ def _explain_blob(ledger: Ledger, prefix: str) -> Explanation:
     with ledger.reading() as view:
         named = list(_naming(view, digest))
     live = sum(status == READY for _, status in named)
-    kept = [f"{live} live versions name it"] if live else []
+    kept = ["1 live version names it" if live == 1 else f"{live} live versions name it"] if live else []
     if deleted := len(named) - live:
-        kept.append(f"{deleted} deleted versions name it, which can be restored until they are purged")
+        name_it = "1 deleted version names it" if deleted == 1 else f"{deleted} deleted versions name it"
+        kept.append(f"{name_it}, and can be restored until purged")
     if links:
-        kept.append(f"{links} hard links outside the pool hold its bytes, whatever becomes of the pool")
+        hold = "1 hard link outside the pool holds" if links == 1 else f"{links} hard links outside the pool hold"
+        kept.append(f"{hold} its bytes, whatever becomes of the pool")
     status = "in the pool" if size_bytes is not None else "missing"
     size = size_bytes or 0
     return Explanation(

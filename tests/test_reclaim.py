@@ -282,7 +282,7 @@ def test_a_rule_says_why_it_deleted(store):
     store.reclaim(apply_retention=True)
 
     [deleted] = [event for _, events in store.events() for event in events if type(event).__name__ == "VersionDeleted"]
-    assert deleted.reason == "retention of type:model: 1 versions are newer"
+    assert deleted.reason == "retention of type:model: 1 version is newer"
 
 
 def test_a_rule_for_a_version_that_is_not_there_is_refused(store):
@@ -388,8 +388,9 @@ def test_a_blob_is_explained_by_who_names_it(store):
     assert found.subject == digest
     assert (found.status, found.size_bytes, found.exclusive_bytes, found.needed_by_count) == ("in the pool", 3, 0, 2)
     assert found.kept == [
-        "1 live versions name it", "1 deleted versions name it, which can be restored until they are purged",
-    ]  # fmt: skip
+        "1 live version names it",
+        "1 deleted version names it, and can be restored until purged",
+    ]
     assert found.needed_by == ["m:v1 model.pth", "other:v1 model.pth"]
     assert store.explain(digest[: len("blake3:") + 8]).subject == digest
 

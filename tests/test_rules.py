@@ -135,7 +135,7 @@ def test_what_is_named_or_was_used_is_kept_and_it_says_why():
     state.and_then(RetentionSet("m", "{}"), RetentionSet("artifact:m", '{"keep_last":1}'))
 
     assert due(state) == [
-        ("m:v2", "keep", "1 versions are newer, but made from it: n:v1"),
+        ("m:v2", "keep", "1 version is newer, but made from it: n:v1"),
         ("m:v1", "keep", "2 versions are newer, but alias production points to it"),
     ]
 

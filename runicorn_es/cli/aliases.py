@@ -7,7 +7,7 @@ import typer
 from runicorn_es.cli import late, opening, output
 from runicorn_es.cli.asked import asked
 from runicorn_es.cli.failures import Refused
-from runicorn_es.cli.options import Reason, Spec
+from runicorn_es.cli.options import Force, Reason, Spec
 
 
 def alias(
@@ -20,25 +20,26 @@ def alias(
         int | None,
         typer.Option("--expected", metavar="N", help="Only if it points to version N now; 0: only if it is new."),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Point an alias at a version, moving it if it is there already."""
     with opening.changing(asked(context)) as store:
         # The version that is meant now, also if an alias in SPEC moves in the meantime.
         version = store.get(spec)
-        store.alias(version.full_name, alias, reason=reason, expected=expected)
+        store.alias(version.full_name, alias, reason=reason, expected=expected, force=force)
     if asked(context).as_json:
         output.document("runicorn.alias/1", name=version.name, alias=alias, version=version.version)
     else:
         output.say(f"{version.name}:{alias} is v{version.version}")
 
 
-def unalias(context: typer.Context, spec: Spec, *, reason: Reason = None) -> None:
+def unalias(context: typer.Context, spec: Spec, *, reason: Reason = None, force: Force = False) -> None:
     """Remove an alias, given as NAME:ALIAS."""
     reference = late.names.parse_reference(spec)
     if reference.alias is None:
         raise Refused(f"{spec!r} names no alias", f"write {reference.name}:production, for one")
     with opening.changing(asked(context)) as store:
-        store.unalias(spec, reason=reason)
+        store.unalias(spec, reason=reason, force=force)
     if asked(context).as_json:
         output.document("runicorn.unalias/1", name=reference.name, alias=reference.alias)
     else:

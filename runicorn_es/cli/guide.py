@@ -4,11 +4,11 @@ Its sizes are in MB of 1024² and GB of 1024³ bytes, its times local; what late
 """
 
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TextIO
 
 import typer
 
-from runicorn_es.cli import artifacts, late, opening, output, stats, versions
+from runicorn_es.cli import artifacts, garbage, late, opening, output, purging, stats, versions
 from runicorn_es.cli.asked import Asked, asked
 from runicorn_es.cli.failures import Refused
 from runicorn_es.cli.questions import require_yes
@@ -21,22 +21,22 @@ def guide(
     context: typer.Context,
     *,
     action: Annotated[
-        Literal["list", "versions", "info", "stats", "delete"], typer.Option("--action", help="What to do.")
+        Literal["list", "versions", "info", "stats", "delete", "cleanup-dedup"],
+        typer.Option("--action", help="What to do."),
     ] = "list",
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Which artifact.")] = None,
     version: Annotated[
         str | None, typer.Option("--version", metavar="N", help="Which version: 3 or v3; info: else the latest.")
     ] = None,
     type: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only artifacts of this type.")] = None,
-    permanent: Annotated[bool, typer.Option("--permanent", help="Not in this release.")] = False,
+    permanent: Annotated[bool, typer.Option("--permanent", help="Delete: forget it for good.")] = False,
 ) -> None:
-    """The guide's command: list, versions, info, stats and delete."""
-    if permanent:
-        raise Refused(
-            "permanent deletion is not in this release, a later one will have it; nothing was changed",
-            "without --permanent the version is hidden, and can be restored",
-        )
-    if action == "list":
+    """The guide's command: list, versions, info, stats, delete and cleanup-dedup."""
+    if permanent and action != "delete":
+        raise Refused("--permanent is for --action delete")
+    if action == "cleanup-dedup":
+        garbage.collect(asked(context))
+    elif action == "list":
         _list(asked(context), type)
     elif action == "stats":
         _stats(asked(context))
@@ -49,7 +49,7 @@ def guide(
     elif version is None:
         raise Refused("--action delete needs --version", f"`runicorn versions {name}` shows the numbers")
     else:
-        _delete(asked(context), _spec(name, version), type)
+        _delete(asked(context), _spec(name, version), type, is_permanent=permanent)
 
 
 def _list(asked: Asked, type: str | None) -> None:
@@ -154,19 +154,39 @@ def _stats(asked: Asked) -> None:
         output.say(f"Deleted:          {deleted} that can be restored, {_gigabytes(total.deleted_bytes)}")
 
 
-def _delete(asked: Asked, spec: str, type: str | None) -> None:
+def _delete(asked: Asked, spec: str, type: str | None, *, is_permanent: bool) -> None:
+    # The guide shows question and answer among the output; in JSON there is no place for them.
+    stream = sys.stderr if asked.as_json else sys.stdout
+    if is_permanent:
+        _purge(asked, spec, type, stream)
+        return
     with opening.changing(asked) as store:
         # One that is deleted already is not there to be deleted: the message says how it comes back.
         chosen = store.get(spec)
         _require_type(store, chosen.name, type)
-        # The guide shows question and answer among the output; in JSON there is no place for them.
-        require_yes(asked, f"Delete {chosen.full_name}?", sys.stderr if asked.as_json else sys.stdout)
+        require_yes(asked, f"Delete {chosen.full_name}?", stream)
         store.delete(chosen.full_name)
     if asked.as_json:
         output.document("runicorn.delete/1", spec=chosen.full_name, status=late.rows.DELETED)
         return
-    mark = "✅ " if output.can_say("✅", sys.stdout) else ""
-    output.say(f"{mark}Soft deleted {chosen.full_name}")
+    output.say(f"{_mark()}Soft deleted {chosen.full_name}")
+
+
+def _purge(asked: Asked, spec: str, type: str | None, stream: TextIO) -> None:
+    with opening.changing(asked) as store:
+        row = versions.find(store, spec)
+        chosen = late.names.spec(row.name, row.version)
+        _require_type(store, row.name, type)
+        require_yes(asked, f"Permanently delete {chosen}?", stream)
+        went = store.purge(chosen)
+    if asked.as_json:
+        purging.show(asked, went)
+        return
+    output.say(f"{_mark()}Permanently deleted {chosen}")
+
+
+def _mark() -> str:
+    return "✅ " if output.can_say("✅", sys.stdout) else ""
 
 
 def _spec(name: str, version: str | None) -> str:

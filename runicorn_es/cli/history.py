@@ -6,8 +6,9 @@ from typing import Any, assert_never
 
 import msgspec
 
-from runicorn_es import names, queries
+from runicorn_es import names, queries, rules
 from runicorn_es.cli import output
+from runicorn_es.errors import Rejected
 from runicorn_es.events import (
     AliasProtected,
     AliasRemoved,
@@ -131,7 +132,7 @@ def describe_event(event: Event) -> str:
         case BlobsReclaimed():
             said = f"{output.count(event.count, 'blob')} of no version were removed, {output.size(event.size_bytes)}"
         case RetentionSet():
-            said = f"retention of {event.selection} is {_shortened(event.rule)}"
+            said = f"retention of {event.selection}: {_rule(event.rule)}"
         case RecoveryTruncated():
             said = (
                 f"a torn tail of {output.count(event.size_bytes, 'byte')} behind offset {event.offset} of "
@@ -202,3 +203,11 @@ def _shortened(text: str) -> str:
 
 def _because(reason: str | None) -> str:
     return f" ({reason})" if reason else ""
+
+
+def _rule(text: str) -> str:
+    try:
+        return str(rules.read_rule(text)) or "no rule any more"
+    except Rejected:
+        # A later release may say more in one.
+        return text

@@ -25,6 +25,7 @@ Type = Annotated[
     str | None, typer.Option("--type", metavar="TYPE", help="model, dataset, config, code, custom, or another word.")
 ]
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many.")]
+Force = Annotated[bool, typer.Option("--force", help="Although the alias is protected.")]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the log.")]
 
 

@@ -22,7 +22,11 @@ def stats(context: typer.Context) -> None:
         deleted = output.count(total.deleted_versions, "deleted version")
         output.say(f"{deleted} that can be restored, {output.size(total.deleted_bytes)}")
     saved = f"{output.size(found.saved_bytes)} ({found.saved_share:.1%})"
-    output.say(f"the pool takes {output.size(found.pool_bytes)}, which saves {saved}")
+    packed = f", {output.size(found.packed_bytes)} of it packed" if found.packed_bytes else ""
+    output.say(f"the pool takes {output.size(found.pool_bytes)}{packed}, which saves {saved}")
+    if found.garbage_count:
+        garbage = f"{output.count(found.garbage_count, 'blob')} of {output.size(found.garbage_bytes)}"
+        output.say(f"{garbage} that no version names; `runicorn gc` removes them")
     rows = [
         (kind, f"{row.artifacts:,}", f"{row.versions:,}", output.size(row.size_bytes))
         for kind, row in sorted(found.by_type.items())
@@ -39,6 +43,9 @@ def show_stats_as_json(found: "late.queries.Stats") -> None:
         "runicorn.stats/1",
         **_counts(found.total),
         pool_bytes=found.pool_bytes,
+        packed_bytes=found.packed_bytes,
+        garbage_blobs=found.garbage_count,
+        garbage_bytes=found.garbage_bytes,
         saved_bytes=found.saved_bytes,
         saved_share=round(found.saved_share, 6),
         by_type={kind: _counts(row) for kind, row in sorted(found.by_type.items())},

@@ -158,7 +158,7 @@ def _why_not_kept(
     if rule.keep_last is not None:
         if newer < rule.keep_last:
             return None
-        reasons.append(f"{newer} versions are newer")
+        reasons.append("1 version is newer" if newer == 1 else f"{newer} versions are newer")
     if rule.keep_younger_s is not None:
         if now_ns - row.created_ns < rule.keep_younger_s * _SECOND_NS:
             return None

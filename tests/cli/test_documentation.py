@@ -78,6 +78,11 @@ def full(root, tmp_path):
         "stats",
         "delete m:v1 --force --yes",
         "restore m:v1",
+        "protect production",
+        "purge m:v1 --force --yes",
+        "gc --apply-retention --yes",
+        "retention set m --keep-last 1",
+        "explain m:v1",
         "runs",
         "rebuild",
         "doctor",
@@ -134,6 +139,7 @@ def test_every_documented_shape_is_one_that_is_checked():
         "key",
         "checkout",
     }
+    others |= {"protect", "purge", "gc", "retention", "explain"}
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
 

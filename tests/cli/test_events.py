@@ -40,7 +40,7 @@ SENTENCES = {
     "protect": "production is protected (agreed)",
     "pack": "5 blobs of 976.6 KB went into packs, where they take 120.6 KB",
     "reclaim": "5 blobs of no version were removed, 120.6 KB",
-    "retention": 'retention of type:model is {"keep_last":3}',
+    "retention": "retention of type:model: keep last 3",
     "key": "the signing key was replaced; from the next record on it is runicorn-es/aa+01234567+AQ==",
     "recovery": (
         "a torn tail of 56 bytes behind offset 1234 of 00000000000000000000.seg was moved to quarantine, as "

@@ -182,12 +182,24 @@ def test_delete_of_what_is_deleted_says_how_it_comes_back(guide):
     assert done.err == "error: old-model:v1 is deleted; `runicorn-es restore old-model:v1` brings it back\n"
 
 
-def test_permanent_deletion_is_refused_in_plain_words(guide):
-    done = guide("--action", "delete", "--name", "old-model", "--version", "1", "--permanent", "--yes")
+def test_permanent_deletion_forgets_a_version_that_may_be_deleted_already(guide):
+    chosen = ("--action", "delete", "--name", "old-model", "--version", "1")
+    guide(*chosen, "--yes")
 
-    assert done.code == 2
-    assert done.out == ""
-    assert done.err.startswith("error: permanent deletion is not in this release")
+    done = guide(*chosen, "--permanent", answer="y\n")
+
+    assert done == (0, "Permanently delete old-model:v1? [y/N] y\n✅ Permanently deleted old-model:v1\n", "")
+    assert len(guide("--action", "versions", "--name", "old-model").lines()) == 6
+
+
+def test_permanent_deletion_in_json_says_what_went(guide):
+    chosen = ("--action", "delete", "--name", "old-model", "--version", "1", "--permanent", "--yes", "--json")
+    assert guide(*chosen).json()["purged"] == ["old-model:v1"]
+
+
+def test_permanent_deletion_takes_no_for_no(guide):
+    done = guide("--action", "delete", "--name", "old-model", "--version", "1", "--permanent", answer="n\n")
+    assert done.code == 1
     assert len(guide("--action", "versions", "--name", "old-model").lines()) == 7
 
 
@@ -197,7 +209,8 @@ def test_permanent_deletion_is_refused_in_plain_words(guide):
         (("--action", "versions"), "--action versions needs --name"),
         (("--action", "info"), "--action info needs --name"),
         (("--action", "delete", "--name", "old-model"), "--action delete needs --version"),
-        (("--action", "cleanup-dedup"), "Invalid value for '--action'"),
+        (("--action", "clean"), "Invalid value for '--action'"),
+        (("--action", "list", "--permanent"), "--permanent is for --action delete"),
         (("--action", "info", "--name", "resnet50-modle"), "did you mean 'resnet50-model'?"),
         (("--action", "info", "--name", "old-model", "--version", "9"), "its versions are v1 to v3"),
         (("--action", "info", "--name", "old-model", "--type", "dataset"), "'old-model' is a model, not a dataset"),

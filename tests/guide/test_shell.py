@@ -148,16 +148,18 @@ def test_a_version_is_not_deleted_without_a_yes(store, answer):
     assert [row.version for row in store.versions("old-model")] == [1, 2]
 
 
-def test_permanent_deletion_is_refused_in_plain_words(store):
+def test_permanent_deletion_forgets_a_version(store):
     old_model()
 
     done = runicorn(
         "artifacts", "--action", "delete", "--name", "old-model", "--version", "1", "--permanent", answer="y\n"
     )
 
-    assert done.returncode == 2
-    assert "permanent" in done.stderr
-    assert [row.version for row in store.versions("old-model")] == [1, 2]
+    assert done.stdout == "Permanently delete old-model:v1? [y/N] y\n✅ Permanently deleted old-model:v1\n"
+    assert [(row.version, row.status) for row in store.versions("old-model", deleted=True)] == [
+        (1, "purged"),
+        (2, "ready"),
+    ]
 
 
 def test_the_commands_on_the_files_of_the_quick_start():

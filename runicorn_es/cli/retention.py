@@ -1,0 +1,85 @@
+"""``retention``: rules of what to keep."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from runicorn_es.cli import late, opening, output
+from runicorn_es.cli.asked import asked
+from runicorn_es.cli.failures import Refused
+
+
+def retention(
+    context: typer.Context,
+    action: Annotated[Literal["list", "set", "clear"], typer.Argument(help="What to do.")] = "list",
+    selection: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SELECTION]", help="Which versions: NAME, NAME:v3, type:model, tag:nightly, or '*' for all."
+        ),
+    ] = None,
+    *,
+    keep_last: Annotated[
+        int | None, typer.Option("--keep-last", metavar="N", min=0, help="Keep the newest N of each artifact.")
+    ] = None,
+    keep_younger: Annotated[
+        str | None, typer.Option("--keep-younger", metavar="SPAN", help="Keep those younger than, such as 30d.")
+    ] = None,
+    keep_tagged: Annotated[
+        list[str] | None, typer.Option("--keep-tagged", metavar="TAG", help="Keep those with this tag; repeatable.")
+    ] = None,
+    purge_after: Annotated[
+        str | None,
+        typer.Option("--purge-after", metavar="SPAN", help="Purge deleted ones so long after their deletion."),
+    ] = None,
+) -> None:
+    """Say what to keep; `runicorn gc --apply-retention` deletes the rest, and nothing else does."""
+    given = {"keep_last": keep_last, "keep_younger": keep_younger, "purge_after": purge_after}
+    is_rule = bool(keep_tagged) or any(value is not None for value in given.values())
+    if is_rule and action != "set":
+        raise Refused(
+            f"`retention {action}` takes no rule", "`runicorn retention set SELECTION --keep-last 5` sets one"
+        )
+    if action != "list" and selection is None:
+        raise Refused(f"`retention {action}` needs a selection: NAME, NAME:v3, type:model, tag:nightly or '*'")
+    if action == "set" and not is_rule:
+        raise Refused(
+            f"say what to keep of {selection}: --keep-last, --keep-younger or --keep-tagged, or --purge-after",
+            f"`runicorn retention clear '{selection}'` removes a rule",
+        )
+    if action == "list":
+        with opening.reading(asked(context)) as store:
+            rules = store.retention()
+    else:
+        with opening.changing(asked(context)) as store:
+            store.set_retention(
+                selection or "",
+                keep_last=keep_last,
+                keep_younger=keep_younger,
+                keep_tagged=keep_tagged or (),
+                purge_after=purge_after,
+            )
+            rules = store.retention()
+    if asked(context).as_json:
+        output.document("runicorn.retention/1", rules=[_rule(chosen, rule) for chosen, rule in rules.items()])
+        return
+    shown = rules if selection is None else {}
+    if action == "set":
+        chosen = str(late.rules.parse_selection(selection or ""))
+        shown = {chosen: rules[chosen]}
+    output.say(*(output.printable(f"{chosen}  {rule}") for chosen, rule in shown.items()))
+    if action == "clear":
+        output.say(f"there is no rule for {output.printable(selection or '')} now")
+    elif not shown:
+        output.complain("hint", "there is no rule: `runicorn retention set '*' --keep-last 5` sets one")
+
+
+def _rule(selection: str, rule: "late.rules.Rule") -> dict[str, object]:
+    return {
+        "selection": selection,
+        "keep_last": rule.keep_last,
+        "keep_younger_s": rule.keep_younger_s,
+        "keep_tagged": rule.keep_tagged,
+        "purge_after_s": rule.purge_after_s,
+        "text": str(rule),
+    }
