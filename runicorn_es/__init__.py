@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runicorn_es.artifact import Artifact, ArtifactVersion, File, Manifest, Metadata, VersionNumber
+    from runicorn_es.compact import Compacted
     from runicorn_es.errors import (
         BlobDamaged,
         Busy,
@@ -41,6 +42,7 @@ __all__ = [
     "Batch",
     "BlobDamaged",
     "Busy",
+    "Compacted",
     "Conflict",
     "Damaged",
     "DiskFull",
@@ -70,6 +72,7 @@ __all__ = [
 # the store, and a program that only catches our errors does not pay for the rest.
 _ROOMS = {
     "artifact": ("Artifact", "ArtifactVersion", "File", "Manifest", "Metadata", "VersionNumber"),
+    "compact": ("Compacted",),
     "errors": (
         "BlobDamaged",
         "Busy",

@@ -8,7 +8,7 @@ Invariants:
 - A lock is an flock on an open descriptor: it is released when the process ends, however it ends.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 import ctypes
 import errno
@@ -26,6 +26,7 @@ _WAIT_MOST_S = 0.005
 _SYNC_FILE_RANGE_WRITE = 2
 _FALLOC_FL_KEEP_SIZE = 1
 _SMALL_FILE_BYTES = 64 * 1024
+_PARTS_MAX = 512
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -55,6 +56,19 @@ def write_all_at(descriptor: int, content: bytes | bytearray, offset: int) -> No
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written
+
+
+def write_parts_at(descriptor: int, parts: Sequence[bytes | bytearray | memoryview], offset: int) -> None:
+    """Write parts one behind the other from an offset on, a few calls for many of them."""
+    for begin in range(0, len(parts), _PARTS_MAX):
+        some = [memoryview(part) for part in parts[begin : begin + _PARTS_MAX]]
+        while some:
+            written = os.pwritev(descriptor, some, offset)
+            offset += written
+            while some and written >= len(some[0]):
+                written -= len(some.pop(0))
+            if some:
+                some[0] = some[0][written:]
 
 
 def has_room(descriptor: int, size_bytes: int) -> bool:

@@ -49,7 +49,7 @@ def explain(ledger: Ledger, what: str) -> Explanation:
 
 
 def _explain_blob(ledger: Ledger, prefix: str) -> Explanation:
-    digest, size_bytes, links = _find_blob(ledger, prefix)
+    digest, size_bytes, links, status = _find_blob(ledger, prefix)
     with ledger.reading() as view:
         named = list(_naming(view, digest))
     live = sum(status == READY for _, status in named)
@@ -60,35 +60,37 @@ def _explain_blob(ledger: Ledger, prefix: str) -> Explanation:
     if links:
         hold = "1 hard link outside the pool holds" if links == 1 else f"{links} hard links outside the pool hold"
         kept.append(f"{hold} its bytes, whatever becomes of the pool")
-    status = "in the pool" if size_bytes is not None else "missing"
-    size = size_bytes or 0
     return Explanation(
         str(Digest(digest)),
         status,
-        size,
-        0 if named or links else size,
+        size_bytes,
+        0 if named or links else size_bytes,
         kept,
         [where for where, _ in named[:_SHOWN_MAX]],
         len(named),
     )
 
 
-def _find_blob(ledger: Ledger, prefix: str) -> tuple[bytes, int | None, int]:
-    """Return the digest, the size and the links outside the pool of the blob whose digest begins so."""
+def _find_blob(ledger: Ledger, prefix: str) -> tuple[bytes, int, int, str]:
+    """Return digest, size, links outside the pool, and where it is in words, of the blob whose digest begins so."""
     folder = ledger.layout.pool / prefix[:2]
     there = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208
-    found = [name for name in there if name.startswith(prefix) and digest_of_name(name) is not None]
+    loose = {bytes.fromhex(name) for name in there if name.startswith(prefix) and digest_of_name(name) is not None}
+    cold = {digest: size_bytes for digest, size_bytes in ledger.pool.packs.blobs() if digest.hex().startswith(prefix)}
+    found = loose | cold.keys()
     if len(found) > 1:
         raise Unknown(f"{len(found)} blobs have a digest that begins with {prefix!r}; write more digits of it")
     if not found and len(prefix) == 2 * names.DIGEST_BYTES:
-        return bytes.fromhex(prefix), None, 0
+        return bytes.fromhex(prefix), 0, 0, "missing"
     if not found:
         raise Unknown(
             f"the pool has no blob whose digest begins with {prefix!r}; `runicorn files SPEC --json` shows digests"
         )
-    digest = bytes.fromhex(found[0])
-    stat = os.lstat(ledger.layout.blob(digest))
-    return digest, stat.st_size, stat.st_nlink - 1
+    [digest] = found
+    if digest in loose:
+        stat = os.lstat(ledger.layout.blob(digest))
+        return digest, stat.st_size, stat.st_nlink - 1, "in the pool"
+    return digest, cold[digest], 0, "in the pool, cold"
 
 
 def _naming(view: View, digest: bytes) -> Iterator[tuple[str, str]]:

@@ -24,6 +24,7 @@ import msgspec
 from runicorn_es import codec, decisions, durable, founding, merkle, projections, queries, settings, tables
 from runicorn_es.ambient import SYSTEM, Ambient
 from runicorn_es.aside import aside
+from runicorn_es.cold import Packs
 from runicorn_es.commands import MAKING_ROOM, Command, CreateStore, NoteRecovery
 from runicorn_es.errors import Busy, Damaged, DiskFull, Rejected, RunicornError, WriteFailed
 from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded
@@ -71,7 +72,8 @@ class Ledger:
         self.identity = founding.require(self.layout) if read_only else founding.found(self.layout, ambient)
         hashed = HashedBlobs(self._reading_rows, self._writing_rows)
         usage = Usage(self._reading_rows, self._writing_rows)
-        self.pool = Pool(self.layout, hashed, usage, read_only=read_only)
+        packs = Packs(self.layout, self._reading_rows, self._writing_rows)
+        self.pool = Pool(self.layout, hashed, usage, packs, read_only=read_only)
         self._keys = Keys(self.layout.keys, self.identity.origin)
         self._failure: BaseException | None = None
         self._is_closed = False

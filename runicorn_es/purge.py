@@ -1,7 +1,8 @@
 """Forget versions for good: what the log has decided, carried out to the last byte.
 
 A purge is decided by an event, which stays, and is carried out in steps that may be repeated:
-1. the blobs that only purged versions named, what was downloaded of them into the store, what remembers their paths;
+1. the blobs that only purged versions named, loose and in packs, what was downloaded of them into the store, what
+   remembers their paths;
 2. the payloads of their records, overwritten in place: the headers stay, and with them every checkpoint and proof;
 3. the tables, made anew, for LMDB's freed pages keep what they held;
 4. an event that says that nothing is left.
@@ -46,13 +47,15 @@ def finish(ledger: Ledger, *, wait_s: float = settings.LOCK_WAIT_S) -> tuple[int
         blobs, paths = _only_theirs(ledger, blanked)
         reclaim.without_live(ledger, blobs)
         removed = reclaim.remove_blobs(ledger, list(blobs))
+        cold, freed_bytes = reclaim.remove_cold(ledger, list(blobs))
         reclaim.remove_staging(ledger)
         _remove_quarantined(ledger, blobs)
         _remove_downloads(ledger, begun)
         checkout.forget(ledger.layout, blobs.keys(), paths)
         ledger.forget(blanked, blobs.keys())
-        ledger.execute(FinishPurge(max(purge.position for purge in begun), *removed))
-        return removed
+        gone = len(removed.keys() | cold), sum(removed.values()) + freed_bytes
+        ledger.execute(FinishPurge(max(purge.position for purge in begun), *gone))
+        return gone
 
 
 def _only_theirs(ledger: Ledger, blanked: Iterable[int]) -> tuple[dict[bytes, int], set[str]]:

@@ -6,7 +6,8 @@ may have found such a blob in the pool and named it. What is killed in the middl
 """
 
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from functools import partial
 from itertools import islice
 import os
 from pathlib import Path
@@ -28,7 +29,7 @@ from runicorn_es.projections.rows import PURGED, READY
 from runicorn_es.queries import Due
 from runicorn_es.tables import TablesFailed
 
-Kind = Literal["blob", "staging", "temporary", "download"]
+Kind = Literal["blob", "pack", "staging", "temporary", "download"]
 Progress = Callable[[int], None]
 
 _PAGES_AT_ONCE = 256
@@ -74,6 +75,7 @@ def reclaim(ledger: Ledger, *, unused_s: int, is_dry_run: bool, progress: Progre
     if not is_dry_run and orphans:
         _remove_orphans(ledger, orphans, head, progress)
     items = [item for digest, item in blobs.items() if digest in orphans]
+    items += _packed(ledger, is_dry_run=is_dry_run, progress=progress)
     items += _staging(ledger, is_dry_run=is_dry_run)
     items += _temporary(ledger, is_dry_run=is_dry_run)
     items += _downloads(ledger, unused_s, is_dry_run=is_dry_run)
@@ -109,8 +111,8 @@ def without_live(ledger: Ledger, blobs: MutableMapping[bytes, int]) -> None:
         blobs.pop(file_digest, None)
 
 
-def remove_blobs(ledger: Ledger, digests: Sequence[bytes]) -> tuple[int, int]:
-    """Remove blobs from the pool, durably; returns how many were there and the bytes they took."""
+def remove_blobs(ledger: Ledger, digests: Sequence[bytes]) -> dict[bytes, int]:
+    """Remove the files of blobs from the pool, durably; returns those that were there, with the bytes they took."""
     removed: dict[bytes, int] = {}
     layout = ledger.layout
     with durable.filesystem_of(layout.pool) as sync_all:
@@ -125,7 +127,20 @@ def remove_blobs(ledger: Ledger, digests: Sequence[bytes]) -> tuple[int, int]:
         sync_all()
     with suppress(TablesFailed, OSError):
         ledger.pool.usage.remove(removed)
-    return len(removed), sum(removed.values())
+    return removed
+
+
+def remove_cold(ledger: Ledger, digests: Sequence[bytes]) -> tuple[set[bytes], int]:
+    """Remove blobs from the packs, durably; returns those that were there, and the bytes that this freed.
+
+    Nobody may be taking blobs in. Raises Damaged when it cannot be read which chunks other blobs need.
+    """
+    packs = ledger.pool.packs
+    if not packs.there_are():
+        return set(), 0
+    cold = {digest for digest, size in zip(digests, packs.sizes(digests), strict=True) if size is not None}
+    freed_bytes = packs.drop(cold) if cold else 0
+    return cold, freed_bytes + packs.sweep(nullcontext, _silently)
 
 
 def remove_staging(ledger: Ledger) -> list[Reclaimable]:
@@ -155,7 +170,7 @@ def _remove_orphans(ledger: Ledger, orphans: dict[bytes, int], head: int, progre
         with leases.removing(ledger.layout, wait_s=settings.LOCK_WAIT_S):
             head = _spare_newly_named(ledger, orphans, head)
             removed = remove_blobs(ledger, [digest for digest in some if digest in orphans])
-        count, size_bytes = count + removed[0], size_bytes + removed[1]
+        count, size_bytes = count + len(removed), size_bytes + sum(removed.values())
         progress(len(some))
     if count:
         ledger.execute(NoteReclaimed(count, size_bytes))
@@ -198,6 +213,31 @@ def _blob_item(ledger: Ledger, digest: bytes) -> Reclaimable | None:
     if links:
         reason += f"; {links} hard links to it outside the pool keep its bytes on the disk"
     return Reclaimable("blob", _relative(ledger, path), 0 if links else found.st_size, reason)
+
+
+def _packed(ledger: Ledger, *, is_dry_run: bool, progress: Progress) -> list[Reclaimable]:
+    """Return what packs hold for nothing: blobs that no version names, and chunks that a crash left of no blob."""
+    packs, layout = ledger.pool.packs, ledger.layout
+    if not packs.there_are():
+        return []
+    with ledger.reading() as view:
+        head = queries.head(view)[0]
+    orphans = dict(packs.blobs())
+    without_live(ledger, orphans)
+    size_bytes = packs.what_goes(orphans)
+    if not size_bytes:
+        return []
+    count = len(orphans)
+    if not is_dry_run:
+        if orphans:
+            with leases.removing(layout, wait_s=settings.LOCK_WAIT_S):
+                _spare_newly_named(ledger, orphans, head)
+                packs.drop(orphans.keys())
+        packs.sweep(partial(leases.removing, layout, wait_s=settings.LOCK_WAIT_S), progress)
+        if orphans:
+            ledger.execute(NoteReclaimed(len(orphans), sum(orphans.values())))
+    reason = f"{count} cold blobs that no version names" if count else "chunks that no blob needs"
+    return [Reclaimable("pack", _relative(ledger, str(layout.packs)), size_bytes, reason)]
 
 
 def _staging(ledger: Ledger, *, is_dry_run: bool) -> list[Reclaimable]:
@@ -306,3 +346,7 @@ def _size_of_tree(folder: str) -> int:
 
 def _relative(ledger: Ledger, path: str) -> str:
     return os.path.relpath(path, ledger.layout.root)
+
+
+def _silently(count: int) -> None:
+    """Report progress to nobody."""

@@ -15,13 +15,15 @@ import msgspec
 from runicorn_es import durable, founding, settings
 from runicorn_es.audit import Finding, audit
 from runicorn_es.audit.reading import LogReading
-from runicorn_es.errors import Rejected
+from runicorn_es.cold import Packs
+from runicorn_es.errors import BlobDamaged, Rejected
 from runicorn_es.founding import Identity
 from runicorn_es.layout import Layout, first_index_of
 from runicorn_es.log import record
 from runicorn_es.log.walk import Gap, walk
 from runicorn_es.pool import hash_file, seal
 from runicorn_es.signing import Head, Keys
+from runicorn_es.tables import MemoryTables
 
 
 class Repair(msgspec.Struct, frozen=True):
@@ -116,15 +118,18 @@ def _repair_blobs(layout: Layout, other: Layout) -> list[str]:
 
 def _take_blobs(layout: Layout, other: Layout) -> list[str]:
     taken: list[str] = []
+    rows = MemoryTables()
+    packs = Packs(other, rows.reading, rows.writing)
     damaged = [finding for finding in audit(layout.root).findings if finding.kind == "blob" and finding.path]
     for finding in damaged:
         digest = bytes.fromhex(Path(finding.path or "").name)
         source = Path(other.blob(digest))
         target = Path(layout.blob(digest))
-        if not source.is_file():
-            continue
         staged = layout.incoming / f"repair-{os.getpid()}-{digest.hex()}"
-        shutil.copyfile(source, staged)
+        if source.is_file():
+            shutil.copyfile(source, staged)
+        elif not _is_filled(packs, digest, staged):
+            continue
         descriptor = os.open(staged, os.O_RDWR | os.O_CLOEXEC)
         try:
             is_right = hash_file(descriptor, os.fstat(descriptor).st_size) == digest
@@ -140,6 +145,17 @@ def _take_blobs(layout: Layout, other: Layout) -> list[str]:
         durable.rename(staged, target)
         taken.append(digest.hex())
     return taken
+
+
+def _is_filled(packs: Packs, digest: bytes, path: Path) -> bool:
+    """Write a cold blob to a new file, and return whether there is one that is right."""
+    try:
+        with path.open("xb") as out:
+            packs.fill(digest, out.fileno(), _drop)
+    except (KeyError, BlobDamaged):
+        path.unlink()
+        return False
+    return True
 
 
 def _drop(_: object) -> None:

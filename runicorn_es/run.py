@@ -37,14 +37,20 @@ class Run:
         self._pid = os.getpid()
 
     def log_artifact(
-        self, artifact: Artifact, aliases: Sequence[str] | str | None = None, *, idempotency_key: str | None = None
+        self,
+        artifact: Artifact,
+        aliases: Sequence[str] | str | None = None,
+        *,
+        idempotency_key: str | None = None,
+        cold: bool = False,
     ) -> VersionNumber:
         """Store an artifact as the next version of its name; durable when this returns.
 
         aliases: names such as ``production`` to set on it in the same step. idempotency_key: a call repeated with the
-        same key returns the version of the first. Returns the version's number: an int with ``name``, ``spec``,
-        ``digest``. Raises Rejected when there is nothing to log, when the name belongs to another type, or when a file
-        changed while it was read; then nothing was logged.
+        same key returns the version of the first. cold: put its files into packs at once, for a version that nobody
+        will ask for soon. Returns the version's number: an int with ``name``, ``spec``, ``digest``. Raises Rejected
+        when there is nothing to log, when the name belongs to another type, or when a file changed while it was read;
+        then nothing was logged.
 
         Example: ``version = run.log_artifact(model, aliases=["production"])``
         """
@@ -52,7 +58,7 @@ class Run:
         if not isinstance(artifact, Artifact):
             raise Rejected(f"log_artifact takes an Artifact that you made, not {type(artifact).__name__}")
         chosen = (aliases,) if isinstance(aliases, str) else tuple(aliases or ())
-        return self.store.log_artifact(artifact, run=self.id, aliases=chosen, key=idempotency_key)
+        return self.store.log_artifact(artifact, run=self.id, aliases=chosen, key=idempotency_key, cold=cold)
 
     def use_artifact(self, spec: str, type: str | None = None) -> ArtifactVersion:
         """Return a version as an input of this run, which is recorded before any of its bytes are handed out.

@@ -17,6 +17,7 @@ from runicorn_es.artifact.paging import pages_of, require_tree
 from runicorn_es.artifact.stored import ArtifactVersion, VersionNumber
 from runicorn_es.audit import Report, audit
 from runicorn_es.checkout import Checkout, check_out, merged
+from runicorn_es.cold import require_chunker
 from runicorn_es.commands import (
     Command,
     DeleteVersion,
@@ -28,6 +29,7 @@ from runicorn_es.commands import (
     SetAlias,
     SetRetention,
 )
+from runicorn_es.compact import Compacted, compact, seldom_asked_for
 from runicorn_es.errors import Busy, Rejected, RunicornError, WriteFailed
 from runicorn_es.events import Event, FileAdded, VersionCreated, VersionPurged
 from runicorn_es.explain import Explanation, explain
@@ -77,12 +79,14 @@ class Store(Notary):
         run: str | None = None,
         aliases: Sequence[str] = (),
         key: str | None = None,
+        cold: bool = False,
         progress: Progress | None = None,
     ) -> VersionNumber:
         """Store an artifact's files and give it its next version number. Durable when this returns.
 
         run: the id of the run that made it. aliases: to set on the new version, in the same step. key: an idempotency
-        key; a second call with the same key returns the version of the first. progress: told bytes as they are read.
+        key; a second call with the same key returns the version of the first. cold: put its files into packs at once,
+        as ``compact`` does. progress: told bytes as they are read.
 
         Raises Rejected (nothing to log, the name is taken by another type, a file changed while it was read), Busy, or
         the OSError of a full disk; then nothing was logged.
@@ -90,9 +94,13 @@ class Store(Notary):
         self._require_writable()
         if key is not None and (events := self.repeated(key)) is not None:
             return _number_of(_the_version(events, artifact.name), artifact)
+        if cold:
+            require_chunker()
         wish = self.wish_for(artifact, run, aliases)
         with self.taken_in([wish], progress or _silently) as [command]:
             created = _the_version(self.execute(command, run=run, key=key), artifact.name)
+        if cold:
+            self.compact(names.spec(created.name, created.version))
         return _number_of(created, artifact)
 
     def batch(self, *, progress: Progress | None = None) -> "Batch":
@@ -304,6 +312,42 @@ class Store(Notary):
             self.purge([one.spec for one in purged], reason=f"retention: {purged[0].reason}")
         return found
 
+    def compact(
+        self,
+        specs: str | Sequence[str] | None = None,
+        *,
+        keep_last: int = 1,
+        older_than: str = "0s",
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Compacted:
+        """Put versions that are seldom asked for into packs: chunks that they share are stored once, and compressed.
+
+        specs: these versions; without it all but the newest ``keep_last`` of each artifact, those younger than
+        ``older_than`` (such as ``90d``), and those with an alias. A file that another version has as well stays as it
+        is. Everything is read as before, only that a download is a copy and no hard link. dry_run: change nothing.
+        progress: told bytes as they are read.
+
+        Raises Unknown, BlobDamaged, Busy, and Rejected where ``runicorn-es[chunks]`` is not installed.
+
+        Example: ``store.compact(keep_last=3, older_than="30d")``
+        """
+        self._require_writable()
+        older_than_s = parse_span(older_than)
+        with self.reading() as view:
+            if specs is None:
+                found = seldom_asked_for(
+                    view,
+                    keep_last=_count(keep_last, "keep_last"),
+                    older_than_s=older_than_s,
+                    now_ns=self._ambient.now_ns(),
+                )
+                chosen = list(found)
+            else:
+                wanted = [specs] if isinstance(specs, str) else specs
+                chosen = [queries.resolve(view, parse_reference(spec), deleted=True) for spec in wanted]
+        return compact(self, chosen, is_dry_run=dry_run, progress=progress or _silently)
+
     def explain(self, what: str) -> Explanation:
         """Return why something takes space, what depends on it, and what would be freed without it.
 
@@ -381,9 +425,14 @@ class Store(Notary):
         The sums are kept as things change; the first time after a start of the machine the pool is counted.
         """
         used = reclaim.used(self)
+        packed_bytes = self.pool.packs.size_bytes()
         with self.reading() as view:
             return queries.stats(
-                view, used.size_bytes, garbage_count=used.orphan_count, garbage_bytes=used.orphan_bytes
+                view,
+                used.size_bytes + packed_bytes,
+                packed_bytes=packed_bytes,
+                garbage_count=used.orphan_count,
+                garbage_bytes=used.orphan_bytes,
             )
 
     def lineage(

@@ -35,7 +35,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Making versions": ("Artifact", "VersionNumber"),
     "Using versions": ("ArtifactVersion", "Metadata", "Manifest", "File"),
     "Stores": ("open_store", "Store", "Batch"),
-    "Keeping and forgetting": ("Rule", "Due", "Purged", "Reclaimed", "Reclaimable", "Explanation"),
+    "Keeping and forgetting": ("Rule", "Due", "Purged", "Reclaimed", "Reclaimable", "Explanation", "Compacted"),
     "Errors": (
         "RunicornError",
         "Rejected",

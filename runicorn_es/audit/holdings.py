@@ -6,10 +6,12 @@ import stat
 
 from runicorn_es import names
 from runicorn_es.audit.reading import LogReading
-from runicorn_es.audit.report import RESTORE_BLOB, Finding
+from runicorn_es.audit.report import RESTORE_BLOB, RESTORE_PACK, Finding
+from runicorn_es.cold import Packs
 from runicorn_es.layout import Layout
 from runicorn_es.names import Digest
 from runicorn_es.pool import digest_of_name, hash_file, looks_untouched
+from runicorn_es.tables import MemoryTables
 
 
 class Holdings:
@@ -20,13 +22,15 @@ class Holdings:
         self.hashed = 0
         self._layout = layout
         self._log = log
+        rows = MemoryTables()
+        self._packs = Packs(layout, rows.reading, rows.writing)
         self.named = dict(self._blobs_named())
 
     def check(self, *, deep: bool, progress: Callable[[int], None]) -> None:
         """Look at every blob that a version names; hash it if it looks touched, and always if ``deep``."""
-        bad: dict[bytes, str] = {}
+        bad = self._check_packs(deep=deep)
         for digest, size_bytes in sorted(self.named.items()):
-            if problem := self._problem(digest, size_bytes, deep=deep):
+            if digest not in bad and (problem := self._problem(digest, size_bytes, deep=deep)):
                 bad[digest] = problem
             progress(size_bytes)
         affected = self._affected(frozenset(bad))
@@ -41,6 +45,27 @@ class Holdings:
                     affected=tuple(affected[digest]),
                 )
             )
+
+    def _check_packs(self, *, deep: bool) -> dict[bytes, str]:
+        """Look at the packs, to their last byte if ``deep``; returns the named blobs that are lost with them."""
+        faults = list(self._packs.verify(contents=deep)) if self._packs.there_are() else []
+        hit = {digest for fault in faults for digest in fault.blobs if digest in self.named}
+        affected = self._affected(frozenset(hit))
+        for fault in faults:
+            path = f"pool/packs/{fault.pack}.pack" if fault.pack else "pool/packs"
+            self.findings.append(
+                Finding(
+                    "pack",
+                    f"{path}, offset {fault.offset}: {fault.message}",
+                    RESTORE_PACK,
+                    path=path,
+                    offset=fault.offset,
+                    size_bytes=fault.size_bytes,
+                    affected=tuple(sorted({spec for digest in fault.blobs for spec in affected.get(digest, ())})),
+                )
+            )
+        loose = {digest for digest in hit if os.path.exists(self._layout.blob(digest))}  # noqa: PTH110
+        return dict.fromkeys(hit - loose, "cannot be read from its packs")
 
     def find_orphans(self) -> None:
         """Note what lies in the pool and is named by nothing."""
@@ -71,7 +96,7 @@ class Holdings:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
-            return "is missing"
+            return None if self._packs.sizes([digest]) == [size_bytes] else "is missing"
         except OSError as error:
             return f"cannot be opened ({error.strerror})"
         try:

@@ -4,9 +4,10 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["log", "checkpoint", "event", "blob", "tables", "orphan", "tail"]
+Kind = Literal["log", "checkpoint", "event", "blob", "pack", "tables", "orphan", "tail"]
 
 RESTORE_LOG = "restore the segment from a copy of this store"
+RESTORE_PACK = "copy the pack from a copy of this store, or log the affected files again, which heals them"
 RESTORE_BLOB = "log the same file again, which heals it, or copy the blob from a copy of this store"
 
 

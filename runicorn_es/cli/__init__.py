@@ -14,6 +14,7 @@ import typer
 from runicorn_es.cli import (
     aliases,
     artifacts,
+    compaction,
     completion,
     doctor,
     events,
@@ -54,6 +55,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "gc": garbage.gc,
     "retention": retention.retention,
     "explain": explanation.explain,
+    "compact": compaction.compact,
     "runs": runs.runs,
     "events": events.events,
     "audit": trust.audit,

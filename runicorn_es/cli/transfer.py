@@ -50,6 +50,7 @@ def add(
     key: Annotated[
         str | None, typer.Option("--key", metavar="KEY", help="The same key twice makes one version, not two.")
     ] = None,
+    cold: Annotated[bool, typer.Option("--cold", help="Put them into packs at once, as `compact` does.")] = False,
 ) -> None:
     """Store files as the next version of an artifact.
 
@@ -65,7 +66,7 @@ def add(
     # Only now: what cannot be added must not leave an empty store behind.
     progressing = shown(f"adding {name}", lambda: _size_bytes(artifact))
     with opening.adding(asked(context)) as store, progressing as progress:
-        version = store.log_artifact(artifact, aliases=alias or [], key=key, progress=progress)
+        version = store.log_artifact(artifact, aliases=alias or [], key=key, cold=cold, progress=progress)
     if asked(context).as_json:
         output.document(
             "runicorn.add/1", name=version.name, version=version.version, spec=version.spec, digest=version.digest

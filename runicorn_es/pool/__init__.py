@@ -1,4 +1,4 @@
-"""Blobs by the hash of their bytes: one read-only file each. Knows no artifact.
+"""Blobs by the hash of their bytes: one read-only file each, or cold, in packs. Knows no artifact.
 
 Invariants:
 - A blob appears under its name only after its bytes are durable, and its name is durable before it is handed on.
@@ -19,6 +19,7 @@ from typing import BinaryIO
 from blake3 import blake3
 
 from runicorn_es import durable, settings
+from runicorn_es.cold import Packs
 from runicorn_es.errors import BlobDamaged
 from runicorn_es.layout import Layout
 from runicorn_es.names import DIGEST_BYTES, Digest
@@ -35,34 +36,54 @@ _KIND_BITS = 0o170000
 class Pool:
     """The pool of one store."""
 
-    def __init__(self, layout: Layout, hashed: HashedBlobs, usage: Usage, *, read_only: bool = False) -> None:
+    def __init__(
+        self, layout: Layout, hashed: HashedBlobs, usage: Usage, packs: Packs, *, read_only: bool = False
+    ) -> None:
         self.layout = layout
         self.hashed = hashed
         self.usage = usage
+        self.packs = packs
         self._is_read_only = read_only
 
-    def paths(self, wanted: Sequence[tuple[bytes, int]]) -> list[str]:
+    def paths(self, wanted: Sequence[tuple[bytes, int]]) -> list[str | None]:
         """Return the paths of blobs by digest and size, hashed unless they are known to be as they should.
 
-        Raises BlobDamaged when one is missing or has other bytes; those are then in quarantine.
+        None for a cold one, which lies in ``packs``. Raises BlobDamaged when one is missing or has other bytes; those
+        are then in quarantine.
         """
-        paths = []
-        for (digest, _), (path, found, is_known) in zip(wanted, self._look_at(wanted), strict=True):
-            if found is None:
+        looked_at = self._look_at(wanted)
+        cold = self._cold([one for one, (_, found, _) in zip(wanted, looked_at, strict=True) if found is None])
+        paths: list[str | None] = []
+        for (digest, _), (path, found, is_known) in zip(wanted, looked_at, strict=True):
+            if found is not None:
+                if not is_known:
+                    self._verify_doubtful(path, digest)
+                paths.append(path)
+            elif digest in cold:
+                paths.append(None)
+            else:
                 raise BlobDamaged(
                     f"blob {Digest(digest)} is missing from the pool ({path}); log the same file again, or copy the "
                     "blob from another copy of this store",
                     digest,
                 )
-            if not is_known:
-                self._verify_doubtful(path, digest)
-            paths.append(path)
         return paths
 
     def open(self, digest: bytes, size_bytes: int) -> BinaryIO:
         """Return a blob opened for reading. Raises BlobDamaged as ``paths`` does."""
         [path] = self.paths([(digest, size_bytes)])
-        return open(path, "rb")  # noqa: PTH123
+        if path is not None:
+            # It may have become cold since.
+            with suppress(FileNotFoundError):
+                return open(path, "rb")  # noqa: PTH123
+        return self.packs.open(digest)
+
+    def _cold(self, wanted: Sequence[tuple[bytes, int]]) -> set[bytes]:
+        """Return which blobs, by digest and size, lie in packs."""
+        if not wanted:
+            return set()
+        sizes = self.packs.sizes([digest for digest, _ in wanted])
+        return {digest for (digest, size_bytes), found in zip(wanted, sizes, strict=True) if found == size_bytes}
 
     def holds(self, wanted: Sequence[tuple[bytes, int]]) -> list[bool]:
         """Return for each digest and size whether the pool has that blob intact.
@@ -78,6 +99,11 @@ class Pool:
                 except BlobDamaged:
                     is_right = False
             held.append(is_right)
+        if not all(held):
+            cold = self._cold([one for one, is_held in zip(wanted, held, strict=True) if not is_held])
+            asked = list(cold)
+            cold = {digest for digest, is_sound in zip(asked, self.packs.are_sound(asked), strict=True) if is_sound}
+            held = [is_held or digest in cold for is_held, (digest, _) in zip(held, wanted, strict=True)]
         return held
 
     def _look_at(self, wanted: Sequence[tuple[bytes, int]]) -> list[tuple[str, os.stat_result | None, bool]]:

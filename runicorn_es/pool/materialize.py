@@ -1,7 +1,7 @@
 """Blobs out of the pool: a tree of hard links, or of copies, without ever leaving the target folder.
 
-A hard link costs no space and is read-only. Where one cannot be made (another device, the file system's limit of
-links, an executable file, whose mode a blob cannot have) a verified copy is made instead.
+A hard link costs no space and is read-only. Where one cannot be made (a cold blob, another device, the file system's
+limit of links, an executable file, whose mode a blob cannot have) a verified copy is made instead.
 """
 
 from collections.abc import Callable, Iterable
@@ -57,7 +57,7 @@ def materialize(
             with pool.hashed.touching():
                 for wanted, blob in zip(some, blobs, strict=True):
                     folder, name = folders.enter(wanted.path, make=True)
-                    if mode == "link" and not wanted.executable:
+                    if mode == "link" and not wanted.executable and blob is not None:
                         try:
                             os.link(blob, name, dst_dir_fd=folder)
                         except OSError as error:
@@ -88,6 +88,11 @@ class _Place(msgspec.Struct, frozen=True):
 
 def _make_otherwise(pool: Pool, blob: str, wanted: Wanted, place: _Place, error: OSError, *, overwrite: bool) -> None:
     """Have the file there although it could not be linked, or raise why not."""
+    if error.errno == errno.ENOENT and not os.path.lexists(blob):
+        # It has become cold since we looked.
+        [found_now] = pool.paths([(wanted.digest, wanted.size_bytes)])
+        _copy(pool, found_now, wanted, place, overwrite=overwrite, reflink=False)
+        return
     if error.errno == errno.EEXIST:
         found = place.found()
         if _is_same_file(place, blob) or (found is not None and _has_bytes(place, wanted, found)):
@@ -112,9 +117,9 @@ def _replace_with_link(pool: Pool, blob: str, wanted: Wanted, place: _Place) -> 
     os.rename(scratch, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
 
 
-def _copy(pool: Pool, blob: str, wanted: Wanted, place: _Place, *, overwrite: bool, reflink: bool) -> None:
+def _copy(pool: Pool, blob: str | None, wanted: Wanted, place: _Place, *, overwrite: bool, reflink: bool) -> None:
     found = place.found()
-    if found is not None and not _is_same_file(place, blob):
+    if found is not None and not (blob is not None and _is_same_file(place, blob)):
         if _has_bytes(place, wanted, found):
             _set_executable(place, wanted)
             return
@@ -125,8 +130,10 @@ def _copy(pool: Pool, blob: str, wanted: Wanted, place: _Place, *, overwrite: bo
     target = os.open(scratch, flags, mode, dir_fd=place.folder)
     try:
         try:
-            _fill(blob, target, reflink=reflink)
-            _require_right(pool, wanted, target)
+            if blob is None or not _is_filled(blob, target, reflink=reflink):
+                pool.packs.fill(wanted.digest, target, _silently)
+            else:
+                _require_right(pool, wanted, target)
         finally:
             os.close(target)
         os.rename(scratch, place.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
@@ -145,8 +152,12 @@ def _require_right(pool: Pool, wanted: Wanted, target: int) -> None:
         )
 
 
-def _fill(blob: str, target: int, *, reflink: bool) -> None:
-    source = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
+def _is_filled(blob: str, target: int, *, reflink: bool) -> bool:
+    """Copy a blob into an open file; return False when it is there no more, for it has become cold."""
+    try:
+        source = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
     try:
         if reflink:
             try:
@@ -155,7 +166,7 @@ def _fill(blob: str, target: int, *, reflink: bool) -> None:
                 raise Rejected(
                     f"this file system cannot share blocks between files ({error.strerror}); use mode='copy' or 'link'"
                 ) from error
-            return
+            return True
         try:
             while os.copy_file_range(source, target, settings.COPY_STEP_BYTES):
                 pass
@@ -166,6 +177,7 @@ def _fill(blob: str, target: int, *, reflink: bool) -> None:
                 durable.write_all(target, content)
     finally:
         os.close(source)
+    return True
 
 
 def _require_replaceable(place: _Place, wanted: Wanted, *, overwrite: bool) -> None:
@@ -184,7 +196,9 @@ def _require_replaceable(place: _Place, wanted: Wanted, *, overwrite: bool) -> N
 
 def _is_same_file(place: _Place, blob: str) -> bool:
     found = place.found()
-    return found is not None and os.path.samestat(found, os.stat(blob))  # noqa: PTH116
+    with suppress(FileNotFoundError):
+        return found is not None and os.path.samestat(found, os.stat(blob))  # noqa: PTH116
+    return False
 
 
 def _has_bytes(place: _Place, wanted: Wanted, found: os.stat_result) -> bool:
@@ -210,3 +224,7 @@ def _set_executable(place: _Place, wanted: Wanted) -> None:
 
 def _scratch_name() -> str:
     return f".{os.urandom(8).hex()}.tmp"
+
+
+def _silently(size_bytes: int) -> None:
+    """Report progress to nobody."""

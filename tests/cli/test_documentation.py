@@ -83,6 +83,7 @@ def full(root, tmp_path):
         "gc --apply-retention --yes",
         "retention set m --keep-last 1",
         "explain m:v1",
+        "compact m:v1",
         "runs",
         "rebuild",
         "doctor",
@@ -139,7 +140,7 @@ def test_every_documented_shape_is_one_that_is_checked():
         "key",
         "checkout",
     }
-    others |= {"protect", "purge", "gc", "retention", "explain"}
+    others |= {"protect", "purge", "gc", "retention", "explain", "compact"}
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
 

@@ -195,6 +195,50 @@ def test_gc_without_apply_retention_deletes_no_version(cli, notes):
     assert len(cli("versions", "notes").lines()) == 5
 
 
+# compact
+
+
+def test_compact_says_what_went_into_packs(cli, root, tmp_path):
+    for number in range(3):
+        cli("add", "m", file(tmp_path / "model.pth", b"abcdefgh" * 50_000 + bytes([number])), "--type", "model")
+
+    assert cli("compact", "--dry-run").out == "m:v2\nm:v1\n2 blobs of 781.3 KB of 2 versions would go into packs\n"
+    assert cli("compact", "--older-than", "1d").out.startswith("0 blobs of 0 B of 0 versions")
+    done = cli("compact")
+    assert done.out.startswith("2 blobs of 781.3 KB of 2 versions went into packs, where they take ")
+    assert done.err == ""
+    assert "of it packed, which saves" in cli("stats").out
+    assert cli("audit", "--deep").code == 0
+    assert cli("get", "m:v1", tmp_path / "out").code == 0
+    assert (tmp_path / "out" / "model.pth").read_bytes() == b"abcdefgh" * 50_000 + b"\0"
+
+
+def test_what_links_hold_is_left_and_told(cli, notes, tmp_path):
+    cli("get", "notes:v1", tmp_path / "out")
+    done = cli("compact")
+    assert done.err == "hint: 1 blob stays as it is, for hard links outside the pool hold it\n"
+
+
+def test_add_puts_files_into_packs_at_once(cli, root, tmp_path):
+    cli("add", "m", file(tmp_path / "f", b"x" * 1000), "--type", "model", "--cold")
+    assert list(root.glob("pool/packs/*.pack"))
+    assert not list(root.glob("pool/[0-9a-f][0-9a-f]/*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("notes:v9",), "has no version v9"),
+        (("--older-than", "soon"), "'soon' is not a span of time"),
+        (("--keep-last", "-1"), "Invalid value for '--keep-last'"),
+    ],
+)
+def test_compact_of_what_is_not_there_says_so(cli, notes, arguments, message):
+    done = cli("compact", *arguments)
+    assert done.code == 2
+    assert message in done.err
+
+
 # retention
 
 

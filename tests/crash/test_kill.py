@@ -282,9 +282,34 @@ class Reclaim(Prepared):
             acknowledge("reclaimed")
 
 
+class Compact(Prepared):
+    """Put a version into packs that share chunks with one that is in packs already, beside one that is not."""
+
+    def prepare(self, root: Path) -> None:
+        super().prepare(root)
+        with rn.open_store(root / "store") as store:
+            store.log_artifact(rn.Artifact("m", "model").add_file(root / "source" / "1.bin"))
+            store.compact("m:v1")
+            store.log_artifact(rn.Artifact("m", "model").add_file(root / "source" / "2.bin"))
+
+    def operate(self, root: Path, acknowledge: Callable[[str], None]) -> None:
+        with rn.open_store(root / "store") as store:
+            store.compact()
+            acknowledge("compacted")
+
+
+class PurgeCold(Purge):
+    """Forget a version of which all lies in packs."""
+
+    def prepare(self, root: Path) -> None:
+        super().prepare(root)
+        with rn.open_store(root / "store") as store:
+            store.compact(["hidden:v1", "m:v1"])
+
+
 SCENARIOS = (
     LogOne, LogMany, LogLarge, LogTogether, Move, Link, Alias, AliasFromThreads, Delete, Restore, NewSegment, Rebuild,
-    Recover, RecoverUnsigned, RotateKey, Repair, Found, Purge, Reclaim,
+    Recover, RecoverUnsigned, RotateKey, Repair, Found, Purge, Reclaim, Compact, PurgeCold,
 )  # fmt: skip
 
 

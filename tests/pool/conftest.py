@@ -7,6 +7,7 @@ from pathlib import Path
 from blake3 import blake3
 import pytest
 
+from runicorn_es.cold import Packs
 from runicorn_es.layout import Layout
 from runicorn_es.pool import Pool, create_pool
 from runicorn_es.pool.hashed import HashedBlobs
@@ -39,7 +40,7 @@ class Shelf(Pool):
     def __init__(self, layout: Layout) -> None:
         self.tables = MemoryTables()
         rows = self.tables.reading, self.tables.writing
-        super().__init__(layout, HashedBlobs(*rows), Usage(*rows))
+        super().__init__(layout, HashedBlobs(*rows), Usage(*rows), Packs(layout, *rows))
 
     def path(self, digest: bytes, size_bytes: int) -> str:
         """Return the path of one blob."""
