@@ -32,6 +32,7 @@ class Layout:
         self.projections = root / "projections"
         self.boot = root / "projections" / "boot"
         self.tables = root / "projections" / "tables"
+        self.recount = root / "projections" / "recount"
         self.keys = root / "keys"
         self.downloads = root / "downloads"
         self.checkouts = root / "downloads" / ".checkouts"

@@ -71,7 +71,7 @@ class Ledger:
         self._lock_wait_s = lock_wait_s
         self.identity = founding.require(self.layout) if read_only else founding.found(self.layout, ambient)
         hashed = HashedBlobs(self._reading_rows, self._writing_rows)
-        usage = Usage(self._reading_rows, self._writing_rows)
+        usage = Usage(self._reading_rows, self._writing_rows, self.layout.recount)
         packs = Packs(self.layout, self._reading_rows, self._writing_rows)
         self.pool = Pool(self.layout, hashed, usage, packs, read_only=read_only)
         self._keys = Keys(self.layout.keys, self.identity.origin)
@@ -373,10 +373,29 @@ class Ledger:
 
     def _reading_rows(self) -> AbstractContextManager[Reader]:
         """Open the tables that are in use now: they may be others than a moment ago."""
+        self._follow_tables()
         return self._tables.reading()
 
     def _writing_rows(self) -> AbstractContextManager[Writer]:
+        self._follow_tables()
         return self._tables.writing()
+
+    def _follow_tables(self) -> None:
+        """Leave tables that a purge, in another process or by another object, has made anew: they keep what was purged.
+
+        Whatever is folded is folded into each of them; but what is only remembered has to be remembered by all.
+        """
+        old = self._tables
+        if tables.are_current(old):
+            return
+        tables.close_when_forgotten(old, old)
+        new = self._open_tables()
+        try:
+            self._fold_into(new)
+        except TablesFailed:
+            new = MemoryTables()
+            self._fold_into(new)
+        self._tables = new
 
     def _answer_to(self, request: "Request") -> tuple[Event, ...] | None:
         """Have a request carried out, together with those of other threads, and return the events once durable."""
@@ -551,6 +570,7 @@ class Ledger:
         return None
 
     def _catch_up(self) -> Position:
+        self._follow_tables()
         position = self._fold_into(self._tables)
         self._position = position
         return position

@@ -21,7 +21,7 @@ import msgspec
 
 from runicorn_es import durable, names, queries, settings
 from runicorn_es.commands import NoteReclaimed
-from runicorn_es.errors import Damaged, Unknown
+from runicorn_es.errors import Busy, Damaged, Unknown
 from runicorn_es.ledger import Ledger
 from runicorn_es.pool import blobs_of, leases, looks_untouched
 from runicorn_es.pool.usage import Used
@@ -90,6 +90,9 @@ def used(ledger: Ledger) -> Used:
     usage = ledger.pool.usage
     if (known := usage.known()) is not None:
         return known
+    if usage.is_marked():
+        with suppress(Busy), leases.removing(ledger.layout, wait_s=0):
+            usage.unmark()
     expected = usage.expect()
     found: dict[bytes, int] = {}
     for digest, entry in blobs_of(ledger.layout):
@@ -115,6 +118,9 @@ def remove_blobs(ledger: Ledger, digests: Sequence[bytes]) -> dict[bytes, int]:
     """Remove the files of blobs from the pool, durably; returns those that were there, with the bytes they took."""
     removed: dict[bytes, int] = {}
     layout = ledger.layout
+    token = os.urandom(8).hex()
+    with suppress(TablesFailed, OSError):
+        ledger.pool.usage.begin_removing(token)
     with durable.filesystem_of(layout.pool) as sync_all:
         for digest in digests:
             path = layout.blob(digest)
@@ -126,7 +132,7 @@ def remove_blobs(ledger: Ledger, digests: Sequence[bytes]) -> dict[bytes, int]:
             removed[digest] = found.st_size
         sync_all()
     with suppress(TablesFailed, OSError):
-        ledger.pool.usage.remove(removed)
+        ledger.pool.usage.remove(token, removed)
     return removed
 
 

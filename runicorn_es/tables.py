@@ -182,6 +182,10 @@ class LmdbTables:
         with _sharing:
             self._user.leave()
 
+    def is_current(self) -> bool:
+        """Return whether the folder has this environment, or none."""
+        return _file_of(Path(self._key)) in {None, self._user.shared.file}
+
     def close_when(self, forgotten: object) -> None:
         """Close when nothing refers to an object any more, this one perhaps, as if its owner had done it."""
         weakref.finalize(forgotten, self._user.leave_soon).atexit = False
@@ -335,6 +339,11 @@ def distrust(boot_file: Path) -> None:
     """Have the tables made anew by whoever opens them next."""
     with suppress(FileNotFoundError):
         boot_file.unlink()
+
+
+def are_current(opened: Tables) -> bool:
+    """Return whether tables are those that lie in their folder, or none lie there: others may have made them anew."""
+    return not isinstance(opened, LmdbTables) or opened.is_current()
 
 
 def close_when_forgotten(owner: object, opened: Tables) -> None:

@@ -35,12 +35,21 @@ def pytest_addoption(parser):
     parser.addoption(
         "--minute", action="store_true", help="let processes write, read and die for a minute, not seconds"
     )
+    parser.addoption(
+        "--commits", type=int, default=400, metavar="N", help="what processes log in all while others collect garbage"
+    )
     parser.addoption("--all-cuts", action="store_true", help="cut the power of a real file system at more moments")
     parser.addoption("--all-flips", action="store_true", help="flip thousands of bits in the tables, not some hundred")
 
 
 # What tests that try many cases tell with record_property: how many, and how many of them were wrong.
-COUNTED = ("fault cases", "power-cut states", "killed writers", "versions beside killed writers")
+COUNTED = (
+    "fault cases",
+    "power-cut states",
+    "killed writers",
+    "versions beside killed writers",
+    "commits beside garbage collection",
+)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -30,6 +30,7 @@ def test_all_paths_are_those_of_the_format():
         "projections": "projections",
         "boot": "projections/boot",
         "tables": "projections/tables",
+        "recount": "projections/recount",
         "keys": "keys",
         "downloads": "downloads",
         "checkouts": "downloads/.checkouts",

@@ -99,6 +99,57 @@ with rn.open_store(sys.argv[1]) as store:
 """
 
 
+# Logs a few contents again and again, and gives up in between: then blobs are nobody's until somebody logs them again.
+LOG_AND_GIVE_UP = """
+import random, sys, time
+from pathlib import Path
+import runicorn_es as rn
+root, me, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+chance = random.Random(me)
+folder = root.parent / f"writer {me}"
+folder.mkdir()
+sys.stdin.readline()
+
+class GivenUp(Exception):
+    pass
+
+def drawn(number):
+    for name in ("a", "b"):
+        (folder / name).write_text(f"content {number // 4 + chance.randrange(12)}" * 50)
+    return rn.Artifact(me, "model").add_dir(folder)
+
+with rn.open_store(root) as store:
+    for number in range(count):
+        if chance.random() < 0.3:
+            try:
+                with store.taken_in([store.wish_for(drawn(number + 8), None, ())], lambda _: None):
+                    raise GivenUp
+            except GivenUp:
+                pass
+        version = store.log_artifact(drawn(number))
+        print(int(version), (folder / "a").read_text(), (folder / "b").read_text(), sep="|", flush=True)
+        if chance.random() < 0.002:
+            store.purge(f"{me}:v{chance.randrange(version) + 1}", force=True)
+        if chance.random() < 0.02:
+            time.sleep(0.02)
+"""
+
+COLLECT = """
+import sys
+from pathlib import Path
+import runicorn_es as rn
+root = Path(sys.argv[1])
+sys.stdin.readline()
+removed = packed = 0
+with rn.open_store(root) as store:
+    while not (root.parent / "stop").exists():
+        removed += sum(item.kind == "blob" for item in store.reclaim().items)
+        if sys.argv[2] == "pack":
+            packed += store.compact(keep_last=20).count
+print(removed, packed)
+"""
+
+
 @pytest.fixture
 def start():
     """Start programs that wait until they are told to begin, and are killed at the end."""
@@ -272,3 +323,37 @@ class Reader(Thread):
         errors = self._program.stderr.read()
         self._program.wait(timeout=60)
         return self._out, errors
+
+
+@pytest.mark.timeout(7000)  # --commits 100000
+def test_no_blob_is_lost_while_garbage_is_collected_beside_writers(start, tmp_path, request, record_property):
+    root = tmp_path / "store"
+    rn.open_store(root).close()
+    count = request.config.getoption("--commits") // 3
+    writers = [start(LOG_AND_GIVE_UP, root, f"w{number}", count) for number in range(3)]
+    collectors = [start(COLLECT, root, what) for what in ("remove", "pack")]
+    for program in writers + collectors:
+        begin(program)
+
+    written = [writer.communicate(timeout=6000) for writer in writers]
+    (tmp_path / "stop").touch()
+    collected = [collector.communicate(timeout=60) for collector in collectors]
+
+    assert [said for _, said in written + collected] == [""] * 5
+    assert sum(int(out.split()[0]) for out, _ in collected) > 0
+    lost = 0
+    with rn.open_store(root) as store:
+        for me, (out, _) in enumerate(written):
+            contents = {int(line.split("|")[0]): line.split("|")[1:] for line in out.splitlines()}
+            assert len(contents) == count
+            for row in store.versions(f"w{me}"):
+                version = store.get(f"w{me}:v{row.version}")
+                for name, expected in zip(("a", "b"), contents[row.version], strict=True):
+                    try:
+                        with version.open(name) as opened:
+                            assert opened.read().decode() == expected
+                    except rn.BlobDamaged:
+                        lost += 1
+        assert store.audit(deep=True, tables=True).is_clean
+    record_property("commits beside garbage collection", (3 * count, lost))
+    assert lost == 0

@@ -556,3 +556,51 @@ def test_a_disk_on_which_the_kernel_finds_an_error_is_still_read_and_nothing_is_
         start_anew()
 
         assert not in_fork(what_is_wrong_in_use, root, place, lines)
+
+
+# What a purge leaves below the file system.
+
+SECRETS = [b"secret-content-", b"secret-path", b"secret-metadata", b"secret-tag"]
+
+
+def log_a_secret(root: Path, sources: Path, is_downloaded: bool) -> None:
+    secret = sources / "secret-path"
+    secret.write_bytes(b"".join(b"secret-content-%d " % number for number in range(3000)))
+    with rn.open_store(root) as store:
+        artifact = rn.Artifact("hidden", "model", metadata={"key": "secret-metadata"}).add_tags("secret-tag")
+        store.log_artifact(artifact.add_file(secret))
+        if is_downloaded:
+            store.get("hidden").download()
+        store.log_artifact(rn.Artifact("m", "model").add_file(sources / "0.bin"))
+
+
+def purge_the_secret(root: Path) -> None:
+    with rn.open_store(root) as store:
+        store.purge("hidden:v1")
+
+
+def secrets_in(image: Path) -> list[bytes]:
+    content = image.read_bytes()
+    return [secret for secret in SECRETS if secret in content]
+
+
+@pytest.mark.parametrize("has_journal", [True, False], ids=["journal", "no journal"])
+def test_after_a_purge_and_a_discard_the_raw_disk_holds_nothing_of_it(place, has_journal):
+    """A journal keeps the names in folders for a while, so there nothing may have been downloaded."""
+    (place / "0.bin").write_bytes(b"what stays")
+    make = ["mkfs.ext4", "-qF", "-O", "has_journal" if has_journal else "^has_journal"]
+    with disk(place / "image", 32 * MIB, *make, options="discard") as made:
+        root = made.folder / "store"
+        in_fork(log_a_secret, root, place, not has_journal)
+        in_fork(durable.sync_filesystem, made.folder)
+        made.remount()
+        assert secrets_in(made.image) == SECRETS
+
+        in_fork(purge_the_secret, root)
+        in_fork(durable.sync_filesystem, made.folder)
+        made.remount()
+        subprocess.run(["fstrim", made.folder], check=True)
+        in_fork(durable.sync_filesystem, made.folder)
+
+        assert secrets_in(made.image) == []
+        assert damage_of(root) == []

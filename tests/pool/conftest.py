@@ -40,7 +40,7 @@ class Shelf(Pool):
     def __init__(self, layout: Layout) -> None:
         self.tables = MemoryTables()
         rows = self.tables.reading, self.tables.writing
-        super().__init__(layout, HashedBlobs(*rows), Usage(*rows), Packs(layout, *rows))
+        super().__init__(layout, HashedBlobs(*rows), Usage(*rows, layout.recount), Packs(layout, *rows))
 
     def path(self, digest: bytes, size_bytes: int) -> str:
         """Return the path of one blob."""

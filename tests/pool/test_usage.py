@@ -3,15 +3,23 @@
 import pytest
 
 from runicorn_es.pool.usage import Usage, Used
-from runicorn_es.tables import MemoryTables
+from runicorn_es.tables import MemoryTables, open_tables
 
 ONE, TWO, THREE = (bytes([number]) * 32 for number in (1, 2, 3))
 
 
 @pytest.fixture
-def usage() -> Usage:
+def usage(tmp_path) -> Usage:
+    tables = open_tables(tmp_path / "tables", tmp_path / "boot", "a store")
+    yield Usage(tables.reading, tables.writing, tmp_path / "recount")
+    tables.close()
+
+
+@pytest.fixture
+def forked(tmp_path) -> Usage:
+    """The sums as somebody sees them who has tables in memory only."""
     tables = MemoryTables()
-    return Usage(tables.reading, tables.writing)
+    return Usage(tables.reading, tables.writing, tmp_path / "recount")
 
 
 @pytest.fixture
@@ -39,9 +47,9 @@ def test_what_comes_is_added(counted):
 
 
 def test_what_goes_is_taken_away_and_what_was_named_by_nobody_twice(counted):
-    counted.remove({ONE: 10})
+    counted.remove("t", {ONE: 10})
     assert counted.known() == Used(1, 20, 0, 0)
-    counted.remove({TWO: 20})
+    counted.remove("t", {TWO: 20})
     assert counted.known() == Used(0, 0, 0, 0)
 
 
@@ -123,3 +131,50 @@ def test_the_dead_are_forgotten_and_what_they_left_is_counted_anew(counted):
     assert counted.known() == Used(3, 37, 0, 0)
     counted.forget_the_dead()
     assert counted.known() == Used(3, 37, 0, 0)
+
+
+# Who has tables in memory only.
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda usage: usage.begin("w", [THREE], 0),
+        lambda usage: usage.begin_removing("w"),
+        lambda usage: usage.name([ONE]),
+        lambda usage: usage.forget(),
+    ],
+    ids=["takes in", "removes", "names", "moves away"],
+)
+def test_after_a_change_by_somebody_without_shared_tables_nobody_knows(counted, forked, change):
+    change(forked)
+    assert counted.known() is None
+    counted.set(Used(1, 1), {}, counted.expect())
+    assert counted.known() is None
+
+
+def test_who_counts_takes_the_mark_away_first(counted, forked):
+    forked.begin("w", [THREE], 0)
+    assert counted.is_marked()
+    counted.unmark()
+    counted.set(Used(3, 37), {}, counted.expect())
+    assert counted.known() == Used(3, 37)
+
+
+def test_a_mark_that_comes_while_somebody_counts_makes_the_count_void(counted, forked):
+    expected = counted.expect()
+    forked.begin("w", [THREE], 0)
+    counted.set(Used(2, 30), {}, expected)
+    assert counted.known() is None
+
+
+def test_who_has_no_shared_tables_knows_nothing(forked):
+    forked.set(Used(1, 1), {}, forked.expect())
+    assert forked.known() is None
+
+
+def test_what_is_about_to_go_is_not_known_until_it_is_gone(counted):
+    counted.begin_removing("w")
+    assert counted.known() is None
+    counted.remove("w", {ONE: 10})
+    assert counted.known() == Used(1, 20, 0, 0)
