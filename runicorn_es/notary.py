@@ -9,15 +9,16 @@ from runicorn_es import durable, founding, merkle, proofs, tiles
 from runicorn_es.commands import RotateKey
 from runicorn_es.errors import Damaged, Rejected
 from runicorn_es.layout import Layout
-from runicorn_es.ledger import Ledger, Request
+from runicorn_es.ledger import Request
 from runicorn_es.log import Log
 from runicorn_es.proofs import Consistency, Fork, Inclusion
+from runicorn_es.questions import Questions
 from runicorn_es.signing import Head, Keys, Retired
 from runicorn_es.signing.note import ED25519, ML_DSA_44
 from runicorn_es.tiles import Exported
 
 
-class Notary(Ledger):
+class Notary(Questions):
     """A ledger that hands out proofs of what is in it. All of them can be verified with a public key alone."""
 
     def checkpoint(self) -> str:

@@ -14,7 +14,7 @@ from runicorn_es import codec, decisions, names, purge, queries, reclaim, settin
 from runicorn_es.artifact.draft import Artifact
 from runicorn_es.artifact.json_values import is_count
 from runicorn_es.artifact.paging import pages_of, require_tree
-from runicorn_es.artifact.stored import ArtifactVersion, VersionNumber
+from runicorn_es.artifact.stored import VersionNumber
 from runicorn_es.audit import Report, audit
 from runicorn_es.checkout import Checkout, check_out, merged
 from runicorn_es.cold import require_chunker
@@ -34,17 +34,15 @@ from runicorn_es.errors import Busy, Rejected, RunicornError, WriteFailed
 from runicorn_es.events import Event, FileAdded, VersionCreated, VersionPurged
 from runicorn_es.explain import Explanation, explain
 from runicorn_es.location import storage_root
-from runicorn_es.log import Record
 from runicorn_es.names import parse_reference
 from runicorn_es.notary import Notary
 from runicorn_es.pool.ingest import Progress, Stored, taking_in
 from runicorn_es.pool.materialize import Mode
 from runicorn_es.pool.stat_cache import TableStatCache
-from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
 from runicorn_es.purge import Purged
-from runicorn_es.queries import Direction, Due, Lineage, Stats
+from runicorn_es.queries import Due, Stats
 from runicorn_es.reclaim import Reclaimed
-from runicorn_es.rules import Rule, parse_selection, parse_span, read_rule
+from runicorn_es.rules import Rule, parse_selection, parse_span
 from runicorn_es.tables import TablesFailed
 
 
@@ -177,11 +175,6 @@ class Store(Notary):
         """End the protection of an alias."""
         self.execute(ProtectAlias(names.parse_alias(alias), is_protected=False, reason=reason))
 
-    def protected(self) -> list[str]:
-        """Return the protected aliases, sorted."""
-        with self.reading() as view:
-            return [row.alias for row in queries.protected(view)]
-
     def delete(self, spec: str, *, reason: str | None = None, force: bool = False) -> None:
         """Hide a version; ``restore`` brings it back. Its number is never given again.
 
@@ -261,16 +254,6 @@ class Store(Notary):
             None if purge_after is None else parse_span(purge_after),
         )
         self.execute(SetRetention(parse_selection(selection), None if rule == Rule() else rule))
-
-    def retention(self) -> dict[str, Rule]:
-        """Return the rules of retention by their selections."""
-        with self.reading() as view:
-            return {selection: read_rule(row.rule) for selection, row in queries.rules(view).items()}
-
-    def due(self) -> list[Due]:
-        """Return the versions that the rules of retention do not keep: what is due for each, by which rule, and why."""
-        with self.reading() as view:
-            return list(queries.due(view, self._ambient.now_ns()))
 
     def reclaim(
         self,
@@ -355,36 +338,6 @@ class Store(Notary):
         """
         return explain(self, what)
 
-    def artifacts(
-        self, type: str | None = None, *, after: str | None = None, limit: int | None = None
-    ) -> list[ArtifactRow]:
-        """Return the artifacts that have a live version, by name; of one type if given.
-
-        after, limit: a page of them: those beyond this name, and so many.
-        """
-        with self.reading() as view:
-            return queries.artifacts(view, type, after=after, limit=limit)
-
-    def versions(
-        self, name: str, *, deleted: bool = False, after: int | None = None, limit: int | None = None
-    ) -> list[VersionRow]:
-        """Return the live versions of an artifact, oldest first; with ``deleted`` all. Raises Unknown.
-
-        after, limit: a page of them: those beyond this number, and so many.
-        """
-        with self.reading() as view:
-            return queries.versions(view, name, deleted=deleted, after=after, limit=limit)
-
-    def get(self, spec: str) -> ArtifactVersion:
-        """Return a version by ``name``, ``name:v3``, ``name:alias`` or ``name@digest-prefix``. Records nothing."""
-        with self.reading() as view:
-            row = queries.resolve(view, parse_reference(spec))
-        return self.version_of(row)
-
-    def version_of(self, row: VersionRow) -> ArtifactVersion:
-        """Return the version of a row."""
-        return ArtifactVersion(row, self.reading, self.pool, self.layout)
-
     def checkout(
         self,
         specs: str | Sequence[str],
@@ -413,12 +366,6 @@ class Store(Notary):
         folder = Path(target).expanduser()
         return check_out(self.pool, wanted, folder, mode=mode, overwrite=overwrite, progress=progress or _silently)
 
-    def aliases(self, name: str) -> list[AliasRow]:
-        """Return the aliases of an artifact; ``latest``, which is computed, is not among them. Raises Unknown."""
-        with self.reading() as view:
-            queries.artifact(view, name)
-            return queries.aliases(view, name)
-
     def stats(self) -> Stats:
         """Return how many artifacts and versions there are, how large they are, and what the pool takes and saves.
 
@@ -435,20 +382,6 @@ class Store(Notary):
                 garbage_bytes=used.orphan_bytes,
             )
 
-    def lineage(
-        self, spec: str, direction: Direction = "both", depth: int | None = None, *, limit: int | None = None
-    ) -> Lineage:
-        """Return what a version was made from and what was made with it, through the runs between, the nearest first.
-
-        direction: ``upstream``, ``downstream`` or ``both``. depth: steps from version to version; None for all. limit:
-        so many versions and runs at most in each direction; ``is_cut`` says whether there are more.
-        """
-        if direction not in ("upstream", "downstream", "both"):
-            raise ValueError(f"direction must be 'upstream', 'downstream' or 'both', not {direction!r}")
-        with self.reading() as view:
-            row = queries.resolve(view, parse_reference(spec), deleted=True)
-            return queries.lineage(view, row, direction=direction, depth=depth, limit=limit)
-
     def audit(
         self,
         *,
@@ -464,24 +397,6 @@ class Store(Notary):
         """
         kept = None if against is None else Path(against)
         return audit(self.layout.root, deep=deep, with_tables=tables, against=kept, progress=progress)
-
-    def runs(self, project: str | None = None, *, after: str | None = None, limit: int | None = None) -> list[RunRow]:
-        """Return the runs, oldest first; of one project if given.
-
-        after, limit: a page of them: those begun after the run with this id, and so many. Raises Unknown.
-        """
-        with self.reading() as view:
-            return queries.runs(view, project, after=after, limit=limit)
-
-    def events(self, after: int = -1) -> Iterator[tuple[Record, tuple[Event, ...]]]:
-        """Yield the records beyond index ``after`` and their events, in order, up to the end of the log."""
-        while True:
-            with self.reading() as view:
-                some = list(queries.history(view, after, min(after + 1 + 256, queries.head(view)[0])))
-            yield from some
-            if not some:
-                return
-            after = some[-1][0].index
 
 
 class Wish(NamedTuple):

@@ -1,0 +1,100 @@
+"""What users ask of a store. Every method is one question, answered from one consistent state; nothing is changed."""
+
+from collections.abc import Iterator
+
+from runicorn_es import queries
+from runicorn_es.artifact.stored import ArtifactVersion
+from runicorn_es.events import Event
+from runicorn_es.ledger import Ledger
+from runicorn_es.log import Record
+from runicorn_es.names import parse_reference
+from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
+from runicorn_es.queries import Direction, Due, Lineage
+from runicorn_es.rules import Rule, read_rule
+
+
+class Questions(Ledger):
+    """The part of a store that answers."""
+
+    def artifacts(
+        self, type: str | None = None, *, after: str | None = None, limit: int | None = None
+    ) -> list[ArtifactRow]:
+        """Return the artifacts that have a live version, by name; of one type if given.
+
+        after, limit: a page of them: those beyond this name, and so many.
+        """
+        with self.reading() as view:
+            return queries.artifacts(view, type, after=after, limit=limit)
+
+    def versions(
+        self, name: str, *, deleted: bool = False, after: int | None = None, limit: int | None = None
+    ) -> list[VersionRow]:
+        """Return the live versions of an artifact, oldest first; with ``deleted`` all. Raises Unknown.
+
+        after, limit: a page of them: those beyond this number, and so many.
+        """
+        with self.reading() as view:
+            return queries.versions(view, name, deleted=deleted, after=after, limit=limit)
+
+    def get(self, spec: str) -> ArtifactVersion:
+        """Return a version by ``name``, ``name:v3``, ``name:alias`` or ``name@digest-prefix``. Records nothing."""
+        with self.reading() as view:
+            row = queries.resolve(view, parse_reference(spec))
+        return self.version_of(row)
+
+    def version_of(self, row: VersionRow) -> ArtifactVersion:
+        """Return the version of a row."""
+        return ArtifactVersion(row, self.reading, self.pool, self.layout)
+
+    def aliases(self, name: str) -> list[AliasRow]:
+        """Return the aliases of an artifact; ``latest``, which is computed, is not among them. Raises Unknown."""
+        with self.reading() as view:
+            queries.artifact(view, name)
+            return queries.aliases(view, name)
+
+    def lineage(
+        self, spec: str, direction: Direction = "both", depth: int | None = None, *, limit: int | None = None
+    ) -> Lineage:
+        """Return what a version was made from and what was made with it, through the runs between, the nearest first.
+
+        direction: ``upstream``, ``downstream`` or ``both``. depth: steps from version to version; None for all. limit:
+        so many versions and runs at most in each direction; ``is_cut`` says whether there are more.
+        """
+        if direction not in ("upstream", "downstream", "both"):
+            raise ValueError(f"direction must be 'upstream', 'downstream' or 'both', not {direction!r}")
+        with self.reading() as view:
+            row = queries.resolve(view, parse_reference(spec), deleted=True)
+            return queries.lineage(view, row, direction=direction, depth=depth, limit=limit)
+
+    def runs(self, project: str | None = None, *, after: str | None = None, limit: int | None = None) -> list[RunRow]:
+        """Return the runs, oldest first; of one project if given.
+
+        after, limit: a page of them: those begun after the run with this id, and so many. Raises Unknown.
+        """
+        with self.reading() as view:
+            return queries.runs(view, project, after=after, limit=limit)
+
+    def events(self, after: int = -1) -> Iterator[tuple[Record, tuple[Event, ...]]]:
+        """Yield the records beyond index ``after`` and their events, in order, up to the end of the log."""
+        while True:
+            with self.reading() as view:
+                some = list(queries.history(view, after, min(after + 1 + 256, queries.head(view)[0])))
+            yield from some
+            if not some:
+                return
+            after = some[-1][0].index
+
+    def protected(self) -> list[str]:
+        """Return the protected aliases, sorted."""
+        with self.reading() as view:
+            return [row.alias for row in queries.protected(view)]
+
+    def retention(self) -> dict[str, Rule]:
+        """Return the rules of retention by their selections."""
+        with self.reading() as view:
+            return {selection: read_rule(row.rule) for selection, row in queries.rules(view).items()}
+
+    def due(self) -> list[Due]:
+        """Return the versions that the rules of retention do not keep: what is due for each, by which rule, and why."""
+        with self.reading() as view:
+            return list(queries.due(view, self._ambient.now_ns()))
