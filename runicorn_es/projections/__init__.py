@@ -32,6 +32,7 @@ _KINDS = {
     b"g": "pages",
     b"h": "heads",
     b"i": "pages by record",
+    b"j": "keys of rows that were removed",
     b"k": "idempotency keys",
     b"l": "aliases",
     b"m": "Merkle tree",
