@@ -26,7 +26,7 @@ def events(
     """
     with opening.reading(asked(context)) as store:
         while True:
-            for one in late.history.told(store, after):
+            for one in late.telling.told(store, after):
                 after = one.record.index
                 _show(one, as_json=asked(context).as_json)
             sys.stdout.flush()
@@ -35,11 +35,11 @@ def events(
             time.sleep(_PAUSE_S)
 
 
-def _show(one: "late.history.Told", *, as_json: bool) -> None:
+def _show(one: "late.telling.Told", *, as_json: bool) -> None:
     if as_json:
-        for members in late.history.as_json(one):
+        for members in late.telling.as_json(one):
             output.line_of_stream("runicorn.event/1", **members)
         return
     when = output.local_time(one.record.time_ns)
     who = output.printable(f"{one.batch.user}@{one.batch.host}")
-    output.say(*(f"{one.record.index:>6}  {when}  {who}  {said}" for said in late.history.sentences(one)))
+    output.say(*(f"{one.record.index:>6}  {when}  {who}  {said}" for said in late.telling.sentences(one)))

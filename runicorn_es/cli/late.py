@@ -31,9 +31,10 @@ if TYPE_CHECKING:
         signing,
         store,
         tables,
+        telling,
     )
     from runicorn_es.artifact import patterns, stored
-    from runicorn_es.cli import checkup, history
+    from runicorn_es.cli import checkup
     from runicorn_es.projections import rows
     from runicorn_es.signing import checkpoint as signed
     from runicorn_es.signing import note
@@ -46,7 +47,6 @@ __all__ = [
     "durable",
     "events",
     "founding",
-    "history",
     "layout",
     "location",
     "msgspec",
@@ -68,6 +68,7 @@ __all__ = [
     "store",
     "stored",
     "tables",
+    "telling",
 ]
 
 _MODULES = {
@@ -78,7 +79,6 @@ _MODULES = {
     "durable": "runicorn_es.durable",
     "events": "runicorn_es.events",
     "founding": "runicorn_es.founding",
-    "history": "runicorn_es.cli.history",
     "layout": "runicorn_es.layout",
     "location": "runicorn_es.location",
     "msgspec": "msgspec",
@@ -100,6 +100,7 @@ _MODULES = {
     "store": "runicorn_es.store",
     "stored": "runicorn_es.artifact.stored",
     "tables": "runicorn_es.tables",
+    "telling": "runicorn_es.telling",
 }
 
 if not TYPE_CHECKING:
