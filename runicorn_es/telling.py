@@ -66,6 +66,17 @@ def told(store: Store, after: int) -> Iterator[Told]:
         yield Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended)))
 
 
+def told_between(view: View, begin: int, end: int) -> list[Told]:
+    """Return the records from index ``begin`` on and before ``end``."""
+    found: list[Told] = []
+    batch = _NOBODY
+    for record, events in queries.history(view, begin - 1, end):
+        if record.flags & FIRST or not found:
+            batch = _batch_of(view, record.index)
+        found.append(Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended))))
+    return found
+
+
 def sentences(one: Told) -> Iterator[str]:
     """Yield a sentence for each event of a record; for its files, and for its references, one for all."""
     subject = words.printable(one.record.subject)

@@ -32,6 +32,7 @@ from runicorn_es.cli import (
     transfer,
     trust,
     versions,
+    viewer,
 )
 from runicorn_es.cli.options import Program, Verb
 
@@ -67,6 +68,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "repair": trust.repair,
     "rebuild": rebuild.rebuild,
     "doctor": doctor.doctor,
+    "viewer": viewer.viewer,
     "artifacts": guide.guide,
 }
 

@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import webbrowser
+
     import msgspec
     from rich import console, progress
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from runicorn_es.projections import rows
     from runicorn_es.signing import checkpoint as signed
     from runicorn_es.signing import note
+    from runicorn_es.viewer import serving
 
 __all__ = [
     "artifact",
@@ -62,6 +65,7 @@ __all__ = [
     "repair",
     "rows",
     "rules",
+    "serving",
     "settings",
     "signed",
     "signing",
@@ -69,6 +73,7 @@ __all__ = [
     "stored",
     "tables",
     "telling",
+    "webbrowser",
 ]
 
 _MODULES = {
@@ -94,6 +99,7 @@ _MODULES = {
     "repair": "runicorn_es.repair",
     "rows": "runicorn_es.projections.rows",
     "rules": "runicorn_es.rules",
+    "serving": "runicorn_es.viewer.serving",
     "settings": "runicorn_es.settings",
     "signed": "runicorn_es.signing.checkpoint",
     "signing": "runicorn_es.signing",
@@ -101,6 +107,7 @@ _MODULES = {
     "stored": "runicorn_es.artifact.stored",
     "tables": "runicorn_es.tables",
     "telling": "runicorn_es.telling",
+    "webbrowser": "webbrowser",
 }
 
 if not TYPE_CHECKING:

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock, Thread
+import time
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
+from runicorn_es import queries
 from runicorn_es.errors import Rejected
+from runicorn_es.projections.rows import VersionRow
 from runicorn_es.queries import View
 from runicorn_es.store import Store
 
@@ -30,6 +33,7 @@ class Job(Generic[Found]):
         self._lock = Lock()
         self.is_running = False
         self.found: Found | None = None
+        self.finished_ns = 0
         self.failure: str | None = None
 
     def start(self) -> None:
@@ -46,6 +50,7 @@ class Job(Generic[Found]):
         except Exception as error:  # noqa: BLE001 - whatever it is, the page says it
             self.failure = str(error) or type(error).__name__
         finally:
+            self.finished_ns = time.time_ns()
             self.is_running = False
 
 
@@ -56,6 +61,8 @@ class Desk:
         self.store = store
         self.is_read_only = is_read_only or store.is_read_only
         self.counting = Job(store.stats)
+        self.verifying = Job(store.audit)
+        self.reclaiming = Job(lambda: store.reclaim(dry_run=True))
 
     @contextmanager
     def reading(self, as_of: str | None = None) -> Iterator[View]:
@@ -64,3 +71,22 @@ class Desk:
             raise Rejected("this store cannot be looked at as of another moment yet")
         with self.store.reading() as view:
             yield view
+
+    def head(self) -> int:
+        """Return how many records there are now."""
+        with self.store.reading() as view:
+            return queries.head(view)[0]
+
+    def search(
+        self,
+        query: str,
+        *,
+        after: str | None,
+        limit: int,
+        as_of: str | None,  # noqa: ARG002
+    ) -> tuple[list[VersionRow], int, str | None]:
+        """Return a page of the versions that a query means, how many there are, and where the next page begins."""
+        with self.reading(as_of) as view:
+            found = [row for row in queries.artifacts(view) if query.lower() in row.name.lower()]
+            rows = [queries.version(view, row.name, row.latest) for row in found[:limit]]
+        return rows, len(found), None

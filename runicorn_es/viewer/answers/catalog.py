@@ -89,6 +89,7 @@ class Overview(msgspec.Struct, frozen=True):
     found: int
     pages: int
     next: str | None = None
+    hints: list[str] = []
 
 
 class ArtifactsAsked(msgspec.Struct, frozen=True):
@@ -174,7 +175,7 @@ def version_line(view: View, row: VersionRow, aliases: list[str] | None = None) 
 
 
 def _searched(desk: Desk, asked: OverviewAsked) -> Overview:
-    found, total, after = desk.search(asked)
+    found, total, after = desk.search(asked.q, after=asked.after, limit=asked.limit, as_of=asked.as_of)
     with desk.reading(asked.as_of) as view:
         lines = [version_line(view, row) for row in found]
         return Overview(_totals(desk, view, asked.as_of), [], lines, total, 1, after)
