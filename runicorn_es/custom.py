@@ -10,7 +10,6 @@ Invariants:
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import entry_points
 from itertools import chain
 import re
 from types import TracebackType
@@ -164,6 +163,9 @@ class _Rows:
 
 def installed(name: str) -> Projection:
     """Return a projection that a package has installed under this name. Raises Unknown."""
+    # Ten milliseconds to import, for what few programs ask.
+    from importlib.metadata import entry_points  # noqa: PLC0415
+
     found = entry_points(group=GROUP)
     if name not in found.names:
         known = ", ".join(sorted(found.names))

@@ -124,6 +124,7 @@ class Acknowledged:
                     position = behind
                     if behind.index == size:
                         return
+                self._log.require_acknowledged(position, size)
             except Damaged:
                 # A purge at work overwrites payloads, which for a moment are neither what they were nor blank.
                 is_blanking = self._layout.blanking.exists() and time.monotonic() < deadline
@@ -131,8 +132,6 @@ class Acknowledged:
                     raise
                 doubted = position
                 time.sleep(_PAUSE_S)
-            else:
-                return
 
 
 class Following:
