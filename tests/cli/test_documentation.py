@@ -74,6 +74,9 @@ def full(root, tmp_path):
         "checkout m --into work",
         "alias m:v1 staging",
         "unalias m:production",
+        "tag m checked",
+        "describe m text",
+        "annotate m n=2",
         "lineage m",
         "stats",
         "delete m:v1 --force --yes",
@@ -141,6 +144,7 @@ def test_every_documented_shape_is_one_that_is_checked():
         "checkout",
     }
     others |= {"protect", "purge", "gc", "retention", "explain", "compact"}
+    others |= {"tag", "describe", "annotate"}
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
 
