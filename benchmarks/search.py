@@ -1,4 +1,4 @@
-"""Search among many versions with metadata: each query against a plain scan in the same run. Argument: versions (100000).
+"""Search among many versions with metadata, and a plain scan in the same run. Argument: versions (100000).
 
 The scan reads a row for each version in the tables, and its metadata and tags from the log, as one would without an
 index; it knows what it looks for, and does not parse a query.
@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 import os
 from pathlib import Path
 
-import msgspec
 from measure import medians, number_argument, report, report_figure, workplace
+import msgspec
 
 import runicorn_es as rn
 from runicorn_es import codec, durable, queries

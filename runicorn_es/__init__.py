@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from runicorn_es.artifact import Artifact, ArtifactVersion, File, Manifest, Metadata, VersionNumber
     from runicorn_es.compact import Compacted
     from runicorn_es.errors import (
+        BadQuery,
         BlobDamaged,
         Busy,
         Conflict,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     )
     from runicorn_es.explain import Explanation
     from runicorn_es.purge import Purged
-    from runicorn_es.queries import Due
+    from runicorn_es.queries import Due, Found
     from runicorn_es.reclaim import Reclaimable, Reclaimed
     from runicorn_es.rules import Rule
     from runicorn_es.run import Run, finish, init
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Artifact",
     "ArtifactVersion",
+    "BadQuery",
     "Batch",
     "BlobDamaged",
     "Busy",
@@ -49,6 +51,7 @@ __all__ = [
     "Due",
     "Explanation",
     "File",
+    "Found",
     "Manifest",
     "Metadata",
     "Purged",
@@ -74,6 +77,7 @@ _ROOMS = {
     "artifact": ("Artifact", "ArtifactVersion", "File", "Manifest", "Metadata", "VersionNumber"),
     "compact": ("Compacted",),
     "errors": (
+        "BadQuery",
         "BlobDamaged",
         "Busy",
         "Conflict",
@@ -87,7 +91,7 @@ _ROOMS = {
     ),
     "explain": ("Explanation",),
     "purge": ("Purged",),
-    "queries": ("Due",),
+    "queries": ("Due", "Found"),
     "reclaim": ("Reclaimable", "Reclaimed"),
     "rules": ("Rule",),
     "run": ("Run", "finish", "init"),

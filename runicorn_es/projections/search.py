@@ -43,6 +43,7 @@ _FORGOTTEN = {
     "has_metadata_elsewhere": False,
     "has_description_elsewhere": False,
 }
+_encode = msgspec.msgpack.Encoder().encode
 _decode_metadata = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -102,24 +103,27 @@ class Columns(msgspec.Struct, array_like=True):
 
 
 class PackedColumns(msgspec.Struct, array_like=True):
-    """A block as it is read: its columns are decoded when they are asked for."""
+    """A block as it is written: each column, and the values under each key, in bytes of their own.
 
-    positions: msgspec.Raw
-    names: msgspec.Raw
-    types: msgspec.Raw
-    versions: msgspec.Raw
-    statuses: msgspec.Raw
-    created_ns: msgspec.Raw
-    runs: msgspec.Raw
-    digests: msgspec.Raw
-    file_counts: msgspec.Raw
-    sizes_bytes: msgspec.Raw
-    tags: msgspec.Raw
-    described: msgspec.Raw
-    descriptions: msgspec.Raw
-    metadata_elsewhere: msgspec.Raw
-    description_elsewhere: msgspec.Raw
-    metadata: msgspec.Raw
+    So what nobody asks for is passed over, and not decoded.
+    """
+
+    positions: memoryview
+    names: memoryview
+    types: memoryview
+    versions: memoryview
+    statuses: memoryview
+    created_ns: memoryview
+    runs: memoryview
+    digests: memoryview
+    file_counts: memoryview
+    sizes_bytes: memoryview
+    tags: memoryview
+    described: memoryview
+    descriptions: memoryview
+    metadata_elsewhere: memoryview
+    description_elsewhere: memoryview
+    metadata: memoryview
 
 
 class MarkRow(msgspec.Struct, frozen=True, array_like=True):
@@ -131,7 +135,6 @@ class MarkRow(msgspec.Struct, frozen=True, array_like=True):
 CARDS = Family(b"C", Card)  # by the record that created the version
 BLOCKS = Family(b"B", PackedColumns)  # by number: that of a record, divided by how many make a block
 MARKS = Family(b"M", MarkRow)  # by block and record
-_MADE_BLOCKS = Family(b"B", Columns)
 
 
 def apply(facts: Sequence[Fact], out: Writer) -> None:
@@ -291,7 +294,14 @@ def _mark(position: int, out: Writer) -> None:
 
 
 def _make_block(block: int, out: Writer) -> None:
-    _MADE_BLOCKS.put(out, in_columns(cards_of(out, block)), block)
+    BLOCKS.put(out, _packed(in_columns(cards_of(out, block))), block)
+
+
+def _packed(columns: Columns) -> PackedColumns:
+    *others, _ = columns.__struct_fields__
+    packed = [_encode(getattr(columns, name)) for name in others]
+    packed.append(_encode({key: _encode(values) for key, values in columns.metadata.items()}))
+    return PackedColumns(*(memoryview(column) for column in packed))
 
 
 def _leaves(metadata: str) -> tuple[Leaf, ...] | None:

@@ -69,6 +69,7 @@ def full(root, tmp_path):
         "versions m",
         "show data",
         "files m",
+        "search type:model --limit 1",
         "add m model.pth",
         "get m out",
         "checkout m --into work",
@@ -144,7 +145,7 @@ def test_every_documented_shape_is_one_that_is_checked():
         "checkout",
     }
     others |= {"protect", "purge", "gc", "retention", "explain", "compact"}
-    others |= {"tag", "describe", "annotate"}
+    others |= {"search", "tag", "describe", "annotate"}
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from runicorn_es.projections.rows import VERSIONS, VersionRow
+from runicorn_es.projections.rows import READY, VERSIONS, VersionRow
 from runicorn_es.queries.search.blocks import Block, blocks
 from runicorn_es.queries.search.grammar import parse
 from runicorn_es.queries.search.meaning import Meaning, near_field
-from runicorn_es.queries.search.order import Key, Mark, Order, mark_text, parse_mark, parse_order
+from runicorn_es.queries.search.order import Mark, Order, mark_text, parse_mark, parse_order
 from runicorn_es.queries.view import View
 
 __all__ = ["Found", "search"]
@@ -28,75 +28,81 @@ class Found(msgspec.Struct, frozen=True):
     hints: tuple[str, ...] = ()
 
 
-class _Hit(msgspec.Struct, frozen=True):
-    block: Block
-    slot: int
-    key: Key
-    position: int
-
-
-# In the order of sorting: type and value, the record (negative where the largest comes last), then block and slot.
-_Sorted = tuple[int, Any, int, int, int]
+# Whether it has a value to be ordered by (or 0), the value's type, the value, and the record, negative where the
+# largest comes last: so they compare as they are sorted. Then the place of its block, and its slot.
+_Hit = tuple[int, int, Any, int, int, int]
 
 
 class _Hits:
-    """What was found: in two lists, for what has no value to be ordered by comes last either way."""
+    """What was found, block by block, and its order."""
 
     def __init__(self, order: Order, after: Mark | None) -> None:
         self._order = order
         self._after = after
-        self._sign = 1 if order.is_descending else -1
-        self._blocks: list[Block] = []
-        self._with_key: list[_Sorted] = []
-        self._without: list[_Sorted] = []
+        self._found: list[tuple[Block, set[int]]] = []
         self.total = 0
 
     def add(self, block: Block, slots: set[int]) -> None:
-        """Add versions of a block."""
+        """Add versions of a block. The blocks come in the order of time, but for the last."""
         self.total += len(slots)
-        place = len(self._blocks)
-        self._blocks.append(block)
-        keys = self._order.keys(block)
-        positions = block.positions
-        sign = self._sign
-        for slot in slots:
-            key = keys.get(slot)
-            if key is None:
-                self._without.append((0, 0, positions[slot], place, slot))
-            else:
-                self._with_key.append((*key, sign * positions[slot], place, slot))
+        self._found.append((block, slots))
 
-    @property
-    def has_keys(self) -> bool:
-        """Return whether any has a value to be ordered by."""
-        return bool(self._with_key)
+    def page(self, limit: int | None) -> list[tuple[Block, int, Mark]]:
+        """Return so many of them behind the mark, in order: block, slot, and the mark behind each."""
+        hits = self._by_age(limit) if self._order.is_by_age else self._by_key(limit)
+        page: list[tuple[Block, int, Mark]] = []
+        for has_key, rank, value, _, place, slot in hits[:limit]:
+            block = self._found[place][0]
+            page.append((block, slot, Mark((rank, value) if has_key else None, block.positions[slot])))
+        return page
 
-    def in_order(self, limit: int | None) -> list[_Hit]:
-        """Return so many of them behind the mark, in order."""
-        with_key, without = self._beyond()
+    def _by_age(self, limit: int | None) -> list[_Hit]:
+        """Return the hits in the order of time; no more blocks are looked into than the page needs."""
+        is_descending = self._order.is_descending
+        after = self._after
+        hits: list[_Hit] = []
+        wanted = limit
+        places = range(len(self._found))
+        # The last block has versions of all times.
+        for place in (*places[-1:], *(reversed(places[:-1]) if is_descending else places[:-1])):
+            block, slots = self._found[place]
+            some = [(block.positions[slot], slot) for slot in slots]
+            if after is not None:
+                some = [one for one in some if (one[0] < after.position) is is_descending and one[0] != after.position]
+            hits += ((1, 0, position, position, place, slot) for position, slot in some)
+            if wanted is not None and place == places[-1]:
+                wanted += len(hits)
+            if wanted is not None and len(hits) >= wanted:
+                break
+        hits.sort(reverse=is_descending)
+        return hits
+
+    def _by_key(self, limit: int | None) -> list[_Hit]:
+        is_descending = self._order.is_descending
+        sign = 1 if is_descending else -1
+        with_key: list[_Hit] = []
+        without: list[_Hit] = []
+        for place, (block, slots) in enumerate(self._found):
+            positions = block.positions
+            keys = [one for one in self._order.keys(block) if one[0] in slots]
+            with_key += [(1, rank, value, sign * positions[slot], place, slot) for slot, rank, value in keys]
+            others = slots.difference([slot for slot, _, _ in keys])
+            without += [(0, 0, 0, positions[slot], place, slot) for slot in others]
+        if self._after is not None:
+            with_key, without = self._beyond(self._after, with_key, without)
         if limit is None:
-            with_key.sort(reverse=self._order.is_descending)
+            with_key.sort(reverse=is_descending)
         else:
-            with_key = (nlargest if self._order.is_descending else nsmallest)(limit, with_key)
+            with_key = (nlargest if is_descending else nsmallest)(limit, with_key)
         without.sort(reverse=True)
-        hits = [_Hit(self._blocks[place], slot, key, position) for key, position, place, slot in self._spread(with_key)]
-        hits += [_Hit(self._blocks[place], slot, None, position) for _, _, position, place, slot in without]
-        return hits[:limit]
+        return with_key + without
 
-    def _spread(self, some: list[_Sorted]) -> Iterator[tuple[Key, int, int, int]]:
-        for rank, value, position, place, slot in some:
-            yield (rank, value), abs(position), place, slot
-
-    def _beyond(self) -> tuple[list[_Sorted], list[_Sorted]]:
-        if self._after is None:
-            return self._with_key, self._without
-        position = self._after.position
-        if self._after.key is None:
-            return [], [hit for hit in self._without if hit[2] < position]
-        mark = (*self._after.key, self._sign * position)
-        if self._order.is_descending:
-            return [hit for hit in self._with_key if hit[:3] < mark], self._without
-        return [hit for hit in self._with_key if hit[:3] > mark], self._without
+    def _beyond(self, after: Mark, with_key: list[_Hit], without: list[_Hit]) -> tuple[list[_Hit], list[_Hit]]:
+        if after.key is None:
+            return [], [hit for hit in without if hit[3] < after.position]
+        is_descending = self._order.is_descending
+        mark = (1, *after.key, after.position if is_descending else -after.position)
+        return [hit for hit in with_key if (hit[:4] < mark if is_descending else hit[:4] > mark)], without
 
 
 def search(
@@ -119,25 +125,21 @@ def search(
     meaning = Meaning(view, parse(query), query, now_ns)
     order = parse_order(sort)
     hits = _Hits(order, None if after is None else parse_mark(order, after))
-    for block, slots in _meant(view, meaning, order, newest_of_each=newest_of_each):
+    has_metadata = bool(meaning.keys) or order.is_by_metadata
+    status = None if meaning.has_status else READY
+    meant = (
+        (block, slots)
+        for block in blocks(view, metadata=has_metadata, descriptions=meaning.has_descriptions)
+        if (slots := meaning.term.among(block, block.slots(status)))
+    )
+    for block, slots in _newest_of_each(list(meant)) if newest_of_each else meant:
         hits.add(block, slots)
-    page = hits.in_order(None if limit is None else limit + 1)
+    page = hits.page(None if limit is None else limit + 1)
     has_more = limit is not None and len(page) > limit
     page = page[:limit]
-    rows = [VERSIONS.expect(view.rows, *hit.block.spec(hit.slot)) for hit in page]
-    following = mark_text(order, Mark(page[-1].key, page[-1].position)) if has_more and page else None
-    return Found(rows, hits.total, following, tuple(_hints(view, meaning, order, hits)))
-
-
-def _meant(view: View, meaning: Meaning, order: Order, *, newest_of_each: bool) -> Iterator[tuple[Block, set[int]]]:
-    """Yield blocks with the slots of what is meant, if there is any."""
-    has_metadata = bool(meaning.keys) or order.is_by_metadata
-    found: list[tuple[Block, set[int]]] = []
-    for block in blocks(view, metadata=has_metadata, descriptions=meaning.has_descriptions):
-        slots = meaning.term.among(block, block.slots)
-        if slots:
-            found.append((block, slots))
-    return iter(_newest_of_each(found) if newest_of_each else found)
+    rows = [VERSIONS.expect(view.rows, *block.spec(slot)) for block, slot, _ in page]
+    following = mark_text(order, page[-1][2]) if has_more else None
+    return Found(rows, hits.total, following, tuple(_hints(view, meaning, order, page)))
 
 
 def _newest_of_each(found: list[tuple[Block, set[int]]]) -> list[tuple[Block, set[int]]]:
@@ -152,10 +154,10 @@ def _newest_of_each(found: list[tuple[Block, set[int]]]) -> list[tuple[Block, se
     return [(block, slots) for (block, _), slots in zip(found, kept, strict=True) if slots]
 
 
-def _hints(view: View, meaning: Meaning, order: Order, hits: _Hits) -> Iterator[str]:
+def _hints(view: View, meaning: Meaning, order: Order, page: list[tuple[Block, int, Mark]]) -> Iterator[str]:
     """Yield what may have gone wrong where a query is sound and finds nothing."""
-    asked = list(meaning.keys) if not hits.total else []
-    if hits.total and order.is_by_metadata and not hits.has_keys:
+    asked = list(meaning.keys) if not page else []
+    if page and order.is_by_metadata and page[0][2].key is None:
         asked.append(order.metadata_key)
     if not asked:
         return

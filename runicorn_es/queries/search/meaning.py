@@ -60,8 +60,6 @@ class Meaning:
         self.has_descriptions = False
         self.has_status = False
         self.term = self._of(tree)
-        if not self.has_status:
-            self.term = terms.AllOf([terms.TextIs("statuses", READY), self.term])
 
     def _of(self, tree: Tree) -> Term:
         match tree:

@@ -1,8 +1,8 @@
 """In which order versions are found, and where a page of them ends."""
 
 import base64
+from collections.abc import Iterable
 import json
-import math
 from typing import Any
 
 import msgspec
@@ -11,7 +11,8 @@ from runicorn_es.errors import Rejected
 from runicorn_es.queries.search.blocks import Block
 from runicorn_es.queries.search.meaning import METADATA_PREFIX
 
-NEWEST = "-created"
+_CREATED = "created"
+NEWEST = f"-{_CREATED}"
 _TEXTS = {"name": "names", "type": "types", "run": "runs", "status": "statuses"}
 _NUMBERS = {"version": "versions", "size": "sizes_bytes", "files": "file_counts"}
 # Values of different types stand one type behind the other.
@@ -34,33 +35,38 @@ class Order(msgspec.Struct, frozen=True):
     @property
     def is_by_metadata(self) -> bool:
         """Return whether it is a key of metadata."""
-        return self.key not in {*_TEXTS, *_NUMBERS, "created"}
+        return self.key not in {*_TEXTS, *_NUMBERS, _CREATED}
+
+    @property
+    def is_by_age(self) -> bool:
+        """Return whether it is the order in which versions were created."""
+        return self.key == _CREATED
 
     @property
     def metadata_key(self) -> str:
         """Return the key of metadata."""
         return self.key.removeprefix(METADATA_PREFIX)
 
-    def keys(self, block: Block) -> dict[int, tuple[int, Any]]:
-        """Return by what the versions in a block are ordered, by slot."""
-        if self.key == "created":
-            return {slot: (_NUMBER, position) for slot, position in enumerate(block.positions)}
+    def keys(self, block: Block) -> Iterable[tuple[int, int, Any]]:
+        """Yield slots of a block with the type and the value that they are ordered by, each slot once."""
         if column := _TEXTS.get(self.key):
-            return {slot: (_TEXT, text) for text, slots in block.column(column).items() for slot in slots}
+            return [(slot, _TEXT, text) for text, slots in block.column(column).items() for slot in slots]
         if column := _NUMBERS.get(self.key):
-            return {slot: (_NUMBER, number) for slot, number in enumerate(block.column(column))}
+            return [(slot, _NUMBER, number) for slot, number in enumerate(block.column(column))]
         return self._of_metadata(block)
 
-    def _of_metadata(self, block: Block) -> dict[int, tuple[int, Any]]:
+    def _of_metadata(self, block: Block) -> Iterable[tuple[int, int, Any]]:
         values = block.values(self.metadata_key)
         numbers = zip(values.number_slots, values.numbers, strict=True)
-        pairs: list[tuple[int, tuple[int, Any]]] = [(slot, (_NUMBER, number)) for slot, number in numbers]
-        pairs += [(slot, (_TEXT, text)) for text, slots in values.texts.items() for slot in slots]
-        pairs += [(slot, (_CONSTANT, False)) for slot in values.false]
-        pairs += [(slot, (_CONSTANT, True)) for slot in values.true]
+        found: list[tuple[int, int, Any]] = [(slot, _NUMBER, number) for slot, number in numbers]
+        found += [(slot, _TEXT, text) for text, slots in values.texts.items() for slot in slots]
+        found += [(slot, _CONSTANT, False) for slot in values.false]
+        found += [(slot, _CONSTANT, True) for slot in values.true]
+        if len({slot for slot, _, _ in found}) == len(found):
+            return found
         # Of a list, the element counts that comes first in this order: it is set last.
-        pairs.sort(key=lambda pair: pair[1], reverse=not self.is_descending)
-        return dict(pairs)
+        found.sort(key=lambda one: one[1:], reverse=not self.is_descending)
+        return {one[0]: one for one in found}.values()
 
 
 def parse_order(text: str | None) -> Order:
@@ -102,7 +108,7 @@ def _read_mark(found: Any) -> tuple[str, Mark]:
     if key is None:
         return sort, Mark(None, position)
     rank, value = key
-    if not isinstance(value, str | int | float) or rank != _rank(value) or (rank == _NUMBER and math.isnan(value)):
+    if not isinstance(value, str | int | float) or rank != _rank(value) or value != value:  # noqa: PLR0124 - NaN
         raise TypeError(found)
     return sort, Mark((rank, value), position)
 

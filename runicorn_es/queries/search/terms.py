@@ -1,6 +1,7 @@
 """The parts of a query as tests of whole blocks: given one and some of its slots, which of them are meant."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 import operator
 from typing import Any, Protocol
 
@@ -91,7 +92,9 @@ class AtPositions:
         """Return the slots of those in this block."""
         if not self._positions or self._positions.isdisjoint(block.positions):
             return set()
-        return {slot for slot, position in enumerate(block.positions) if position in self._positions} & slots
+        return slots.intersection(
+            [slot for slot, position in enumerate(block.positions) if position in self._positions]
+        )
 
 
 class TextIs:
@@ -115,15 +118,12 @@ class TextPasses:
 
     def __init__(self, column: str, test: Callable[[str], bool]) -> None:
         self._column = column
-        self._test = test
+        # The same texts stand in many blocks.
+        self._test = lru_cache(maxsize=10_000)(test)
 
     def among(self, block: Block, slots: set[int]) -> set[int]:
         """Return the slots with such a text."""
-        found: set[int] = set()
-        for text, those in block.column(self._column).items():
-            if self._test(text):
-                found.update(those)
-        return found & slots
+        return _with_text(block.column(self._column), self._test, slots)
 
 
 class NumberIn:
@@ -139,7 +139,9 @@ class NumberIn:
     def among(self, block: Block, slots: set[int]) -> set[int]:
         """Return the slots with such a number."""
         low, high = self._low, self._high
-        return {slot for slot, value in enumerate(block.column(self._column)) if low <= value < high} & slots
+        return slots.intersection(
+            [slot for slot, value in enumerate(block.column(self._column)) if low <= value < high]
+        )
 
 
 class DigestBegins:
@@ -154,8 +156,9 @@ class DigestBegins:
 
     def among(self, block: Block, slots: set[int]) -> set[int]:
         """Return the slots of versions with such a digest."""
-        begun = {slot for slot, digest in enumerate(block.column("digests")) if digest.startswith(self._begin)} & slots
-        return {slot for slot in begun if block.column("digests")[slot].hex().startswith(self._prefix)}
+        digests = block.column("digests")
+        begun = [slot for slot, digest in enumerate(digests) if digest.startswith(self._begin)]
+        return slots.intersection([slot for slot in begun if digests[slot].hex().startswith(self._prefix)])
 
 
 class DescriptionPasses:
@@ -206,7 +209,7 @@ class ValueIs:
         if isinstance(wanted, str):
             return slots.intersection(values.texts.get(wanted, ()))
         pairs = zip(values.number_slots, values.numbers, strict=True)
-        return {slot for slot, number in pairs if number == wanted} & slots
+        return slots.intersection([slot for slot, number in pairs if number == wanted])
 
 
 class NumberPasses:
@@ -226,14 +229,14 @@ class NumberPasses:
         # Each spelled out: a call for each of a hundred thousand numbers would take as long as all the rest.
         match self._compare:
             case "<":
-                found = {slot for slot, number in pairs if number < wanted}
+                found = [slot for slot, number in pairs if number < wanted]
             case "<=":
-                found = {slot for slot, number in pairs if number <= wanted}
+                found = [slot for slot, number in pairs if number <= wanted]
             case ">":
-                found = {slot for slot, number in pairs if number > wanted}
+                found = [slot for slot, number in pairs if number > wanted]
             case _:
-                found = {slot for slot, number in pairs if number >= wanted}
-        return found & slots
+                found = [slot for slot, number in pairs if number >= wanted]
+        return slots.intersection(found)
 
 
 class ValueTextPasses:
@@ -243,18 +246,22 @@ class ValueTextPasses:
 
     def __init__(self, key: str, test: Callable[[str], bool]) -> None:
         self._key = key
-        self._test = test
+        self._test = lru_cache(maxsize=10_000)(test)
 
     def among(self, block: Block, slots: set[int]) -> set[int]:
         """Return the slots of versions with such a text."""
-        found: set[int] = set()
-        for text, those in block.values(self._key).texts.items():
-            if self._test(text):
-                found.update(those)
-        return found & slots
+        return _with_text(block.values(self._key).texts, self._test, slots)
 
 
 def slots_with(values: Values) -> set[int]:
     """Return the slots that have any value."""
     found = set(values.number_slots).union(values.true, values.false, values.null)
     return found.union(*values.texts.values())
+
+
+def _with_text(texts: Mapping[str, list[int]], test: Callable[[str], bool], slots: set[int]) -> set[int]:
+    found: set[int] = set()
+    for text, those in texts.items():
+        if test(text):
+            found.update(slots.intersection(those))
+    return found
