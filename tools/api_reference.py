@@ -35,11 +35,13 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Making versions": ("Artifact", "VersionNumber"),
     "Using versions": ("ArtifactVersion", "Metadata", "Manifest", "File"),
     "Stores": ("open_store", "Store", "Batch"),
+    "Searching": ("Found",),
     "Keeping and forgetting": ("Rule", "Due", "Purged", "Reclaimed", "Reclaimable", "Explanation", "Compacted"),
     "Errors": (
         "RunicornError",
         "Rejected",
         "Unknown",
+        "BadQuery",
         "Conflict",
         "DiskFull",
         "Busy",
