@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runicorn_es.artifact import Artifact, ArtifactVersion, File, Manifest, Metadata, VersionNumber
     from runicorn_es.compact import Compacted
+    from runicorn_es.consumers import Consumer
+    from runicorn_es.custom import Projected, Projection
     from runicorn_es.errors import (
         BadQuery,
         BlobDamaged,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         WriteFailed,
     )
     from runicorn_es.explain import Explanation
+    from runicorn_es.following import Following, Happened
     from runicorn_es.purge import Purged
     from runicorn_es.queries import Due, Found
     from runicorn_es.reclaim import Reclaimable, Reclaimed
@@ -46,14 +49,19 @@ __all__ = [
     "Busy",
     "Compacted",
     "Conflict",
+    "Consumer",
     "Damaged",
     "DiskFull",
     "Due",
     "Explanation",
     "File",
+    "Following",
     "Found",
+    "Happened",
     "Manifest",
     "Metadata",
+    "Projected",
+    "Projection",
     "Purged",
     "Reclaimable",
     "Reclaimed",
@@ -89,7 +97,10 @@ _ROOMS = {
         "Unknown",
         "WriteFailed",
     ),
+    "consumers": ("Consumer",),
+    "custom": ("Projected", "Projection"),
     "explain": ("Explanation",),
+    "following": ("Following", "Happened"),
     "purge": ("Purged",),
     "queries": ("Due", "Found"),
     "reclaim": ("Reclaimable", "Reclaimed"),

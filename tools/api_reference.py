@@ -36,6 +36,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Using versions": ("ArtifactVersion", "Metadata", "Manifest", "File"),
     "Stores": ("open_store", "Store", "Batch"),
     "Searching": ("Found",),
+    "Following": ("Happened", "Following", "Consumer", "Projection", "Projected"),
     "Keeping and forgetting": ("Rule", "Due", "Purged", "Reclaimed", "Reclaimable", "Explanation", "Compacted"),
     "Errors": (
         "RunicornError",
@@ -59,6 +60,7 @@ INTERNAL = {
     "taken_in",
     "reading",
     "repeated",
+    "records",
     "version_of",
     "forget",
     "source_of",

@@ -16,6 +16,7 @@ from runicorn_es.cli import (
     artifacts,
     compaction,
     completion,
+    consuming,
     details,
     doctor,
     events,
@@ -34,6 +35,7 @@ from runicorn_es.cli import (
     transfer,
     trust,
     versions,
+    watching,
 )
 from runicorn_es.cli.options import Program, Verb
 
@@ -64,6 +66,8 @@ _VERBS: dict[str, Callable[..., None]] = {
     "compact": compaction.compact,
     "runs": runs.runs,
     "events": events.events,
+    "watch": watching.watch,
+    "consumers": consuming.consumers,
     "audit": trust.audit,
     "checkpoint": trust.checkpoint,
     "prove": trust.prove,

@@ -56,7 +56,7 @@ from runicorn_es.queries.keeping import (
     unfinished_purges,
     unpurged,
 )
-from runicorn_es.queries.records import batch_of_key, head, history, is_page, page_position, tip
+from runicorn_es.queries.records import batch_of_key, begin_of_batch, head, history, is_page, page_position, tip
 from runicorn_es.queries.search import Found, search
 from runicorn_es.queries.view import View
 
@@ -77,6 +77,7 @@ __all__ = [
     "artifact",
     "artifacts",
     "batch_of_key",
+    "begin_of_batch",
     "created",
     "description",
     "details",
