@@ -10,6 +10,7 @@ import msgspec
 from runicorn_es.errors import Rejected
 from runicorn_es.queries.search.blocks import Block
 from runicorn_es.queries.search.meaning import METADATA_PREFIX
+from runicorn_es.queries.search.terms import slots_with
 
 _CREATED = "created"
 NEWEST = f"-{_CREATED}"
@@ -62,7 +63,7 @@ class Order(msgspec.Struct, frozen=True):
         found += [(slot, _TEXT, text) for text, slots in values.texts.items() for slot in slots]
         found += [(slot, _CONSTANT, False) for slot in values.false]
         found += [(slot, _CONSTANT, True) for slot in values.true]
-        if len({slot for slot, _, _ in found}) == len(found):
+        if len(slots_with(values)) == len(found) + len(values.null):
             return found
         # Of a list, the element counts that comes first in this order: it is set last.
         found.sort(key=lambda one: one[1:], reverse=not self.is_descending)
