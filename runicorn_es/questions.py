@@ -6,6 +6,7 @@ from runicorn_es import queries
 from runicorn_es.artifact.stored import ArtifactVersion
 from runicorn_es.consumers import ConsumerRow, all_consumers
 from runicorn_es.custom import Projected, Projection, installed
+from runicorn_es.errors import Rejected
 from runicorn_es.events import Event
 from runicorn_es.following import Following
 from runicorn_es.interests import parse_interests
@@ -13,7 +14,7 @@ from runicorn_es.ledger import Ledger
 from runicorn_es.log import Record
 from runicorn_es.names import parse_reference
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
-from runicorn_es.queries import Direction, Due, Lineage
+from runicorn_es.queries import Direction, Due, Found, Lineage
 from runicorn_es.rules import Rule, read_rule
 
 
@@ -39,6 +40,39 @@ class Questions(Ledger):
         """
         with self.reading() as view:
             return queries.versions(view, name, deleted=deleted, after=after, limit=limit)
+
+    def search(
+        self,
+        query: str = "",
+        *,
+        sort: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        newest_of_each: bool = False,
+    ) -> Found:
+        """Return the versions that a query means, such as ``type:model tag:production val_acc>=0.9``.
+
+        docs/reference/search.md has the grammar. Only live versions are searched, unless the query says something of
+        their ``status``. sort: a field or a key of metadata, with ``-`` before it the largest first; else the newest
+        first. limit, after: a page of so many, and the ``next`` of the page before. newest_of_each: of each artifact
+        only the newest of what is meant.
+
+        Raises BadQuery, which points at the place, for what cannot be read.
+
+        Example: ``store.search("arch:ResNet* -tag:old", sort="-val_acc", limit=10).rows``
+        """
+        if limit is not None and limit < 1:
+            raise Rejected(f"limit must be at least 1, not {limit}")
+        with self.reading() as view:
+            return queries.search(
+                view,
+                query,
+                now_ns=self._ambient.now_ns(),
+                sort=sort,
+                after=after,
+                limit=limit,
+                newest_of_each=newest_of_each,
+            )
 
     def get(self, spec: str) -> ArtifactVersion:
         """Return a version by ``name``, ``name:v3``, ``name:alias`` or ``name@digest-prefix``. Records nothing."""

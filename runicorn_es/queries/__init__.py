@@ -57,12 +57,14 @@ from runicorn_es.queries.keeping import (
     unpurged,
 )
 from runicorn_es.queries.records import batch_of_key, begin_of_batch, head, history, is_page, page_position, tip
+from runicorn_es.queries.search import Found, search
 from runicorn_es.queries.view import View
 
 __all__ = [
     "Direction",
     "Due",
     "Edge",
+    "Found",
     "Lineage",
     "Node",
     "Stats",
@@ -107,6 +109,7 @@ __all__ = [
     "run",
     "run_started",
     "runs",
+    "search",
     "stats",
     "tags",
     "tip",
