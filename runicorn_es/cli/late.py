@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         audit,
         durable,
         events,
+        following,
         founding,
         layout,
         location,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
         telling,
     )
     from runicorn_es.artifact import patterns, stored
-    from runicorn_es.cli import checkup
+    from runicorn_es.cli import checkup, handler
     from runicorn_es.projections import rows
     from runicorn_es.signing import checkpoint as signed
     from runicorn_es.signing import note
@@ -49,7 +50,9 @@ __all__ = [
     "console",
     "durable",
     "events",
+    "following",
     "founding",
+    "handler",
     "layout",
     "location",
     "msgspec",
@@ -83,7 +86,9 @@ _MODULES = {
     "console": "rich.console",
     "durable": "runicorn_es.durable",
     "events": "runicorn_es.events",
+    "following": "runicorn_es.following",
     "founding": "runicorn_es.founding",
+    "handler": "runicorn_es.cli.handler",
     "layout": "runicorn_es.layout",
     "location": "runicorn_es.location",
     "msgspec": "msgspec",

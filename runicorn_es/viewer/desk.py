@@ -83,7 +83,7 @@ class Desk:
         *,
         after: str | None,
         limit: int,
-        as_of: str | None,  # noqa: ARG002
+        as_of: str | None,
     ) -> tuple[list[VersionRow], int, str | None]:
         """Return a page of the versions that a query means, how many there are, and where the next page begins."""
         with self.reading(as_of) as view:
