@@ -17,11 +17,11 @@ from starlette.types import ASGIApp
 from runicorn_es.errors import Rejected, RunicornError
 from runicorn_es.queries import Lineage, Node
 from runicorn_es.store import Store
-from runicorn_es.viewer import openapi
+from runicorn_es.viewer import legacy, openapi
 from runicorn_es.viewer.answers.catalog import OverviewAsked
 from runicorn_es.viewer.answers.events import RecordLine
 from runicorn_es.viewer.answers.files import FileAsked
-from runicorn_es.viewer.answers.versions import VersionAsked
+from runicorn_es.viewer.answers.versions import VersionAsked, version
 from runicorn_es.viewer.asking import Problem, asked, near_names, problem
 from runicorn_es.viewer.changes import CHANGES, Form, carry_out, form_of, shown
 from runicorn_es.viewer.desk import Desk
@@ -69,14 +69,17 @@ class Viewer:
             Route("/api/v1/openapi.json", self._described),
         ]
         for question in QUESTIONS:
-            routes.append(Route(f"/api/v1{question.path}", self._answering(question)))
+            routes.append(Route(f"/api/v1{question.path}", self._answering(question.asked, question.ask)))
             if question.template is not None:
                 routes.append(Route(question.page or question.path, self._showing(question)))
+        routes += [Route(path, self._answering(kind, ask)) for path, (kind, ask) in legacy.ADDRESSES.items()]
         return routes
 
-    def _answering(self, question: Question) -> Callable[[Request], Response]:
+    def _answering(
+        self, kind: type[msgspec.Struct], ask: Callable[[Desk, Any], object]
+    ) -> Callable[[Request], Response]:
         def answer(request: Request) -> Response:
-            found = question.ask(self.desk, asked(request, question.asked))
+            found = ask(self.desk, asked(request, kind))
             return Response(msgspec.json.encode(found), media_type=_JSON)
 
         return answer
@@ -159,7 +162,11 @@ class Viewer:
 
     def _form(self, request: Request) -> Response:
         verb = self._verb(request)
-        return self._page(request, "change.html", form=shown(verb, dict(request.query_params)), change=CHANGES[verb])
+        form = shown(verb, dict(request.query_params))
+        if verb == "describe" and form.version is not None:
+            known = version(self.desk, VersionAsked(form.name, form.version)).about
+            form.values["text"] = known.description or ""
+        return self._page(request, "change.html", form=form, change=CHANGES[verb])
 
     async def _change(self, request: Request) -> Response:
         form = form_of(await request.body())

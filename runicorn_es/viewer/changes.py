@@ -69,6 +69,19 @@ def _remove_alias(store: Store, form: Form) -> None:
     store.unalias(name, form["alias"], reason=form.get("reason") or None, force="force" in form)
 
 
+def _set_tags(store: Store, form: Form) -> None:
+    store.set_tags(form["spec"], add=_words(form.get("add", "")), remove=_words(form.get("remove", "")))
+
+
+def _words(text: str) -> list[str]:
+    """Return tags as people write them, with commas between."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _describe(store: Store, form: Form) -> None:
+    store.describe(form["spec"], form.get("text", "").replace("\r\n", "\n").strip() or None)
+
+
 def _delete(store: Store, form: Form) -> None:
     store.delete(form["spec"], reason=form.get("reason") or None, force="force" in form)
 
@@ -96,6 +109,22 @@ CHANGES: dict[str, Change] = {
         (Field("alias", "Alias", is_needed=True), _REASON, _FORCE),
         _remove_alias,
         is_dangerous=True,
+    ),
+    "tag": Change(
+        "Change the tags",
+        "Tags are words to find versions by. What they were before stays in the log.",
+        "Change the tags",
+        "The tags were changed.",
+        (Field("add", "Add", hint="Several with commas between."), Field("remove", "Take away")),
+        _set_tags,
+    ),
+    "describe": Change(
+        "Describe the version",
+        "What people should know of it. An empty text takes the description away.",
+        "Set the description",
+        "The description was set.",
+        (Field("text", "Description", "long"),),
+        _describe,
     ),
     "delete": Change(
         "Delete a version",

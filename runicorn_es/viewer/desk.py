@@ -10,11 +10,10 @@ import msgspec
 
 from runicorn_es import queries
 from runicorn_es.errors import Rejected
-from runicorn_es.projections.rows import VersionRow
-from runicorn_es.queries import View
+from runicorn_es.queries import Found, View
 from runicorn_es.store import Store
 
-Found = TypeVar("Found")
+Made = TypeVar("Made")
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
 Number = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
@@ -25,14 +24,14 @@ Words = Annotated[str, msgspec.Meta(max_length=1000)]
 Moment = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
-class Job(Generic[Found]):
+class Job(Generic[Made]):
     """Something that takes long, done once at a time behind the pages; what it found last is kept."""
 
-    def __init__(self, work: Callable[[], Found]) -> None:
+    def __init__(self, work: Callable[[], Made]) -> None:
         self._work = work
         self._lock = Lock()
         self.is_running = False
-        self.found: Found | None = None
+        self.found: Made | None = None
         self.finished_ns = 0
         self.failure: str | None = None
 
@@ -77,16 +76,6 @@ class Desk:
         with self.store.reading() as view:
             return queries.head(view)[0]
 
-    def search(
-        self,
-        query: str,
-        *,
-        after: str | None,
-        limit: int,
-        as_of: str | None,
-    ) -> tuple[list[VersionRow], int, str | None]:
-        """Return a page of the versions that a query means, how many there are, and where the next page begins."""
-        with self.reading(as_of) as view:
-            found = [row for row in queries.artifacts(view) if query.lower() in row.name.lower()]
-            rows = [queries.version(view, row.name, row.latest) for row in found[:limit]]
-        return rows, len(found), None
+    def search(self, view: View, query: str, *, sort: str | None, after: str | None, limit: int) -> Found:
+        """Return a page of the versions that a query means. Raises BadQuery."""
+        return queries.search(view, query, now_ns=time.time_ns(), sort=sort, after=after, limit=limit)

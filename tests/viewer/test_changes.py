@@ -28,6 +28,17 @@ def test_an_alias_is_removed(client, full):
     assert full.aliases("model") == []
 
 
+def test_tags_are_added_and_taken_away(client, full):
+    assert post(client, "tag", spec="model:v1", add="checked, by hand", remove="nightly").status_code == 303
+    assert full.get("model:v1").tags == ["by hand", "checked"]
+
+
+def test_a_description_is_changed_from_what_it_was(client, full):
+    assert "What it is &lt;script&gt;" in client.get("/change/describe?spec=model:v1").text
+    assert post(client, "describe", spec="model:v1", text="Two\r\nlines").status_code == 303
+    assert full.get("model:v1").get_metadata().description == "Two\nlines"
+
+
 def test_a_version_is_deleted_and_restored(client, full):
     assert post(client, "delete", spec="model:v1", reason="old").status_code == 303
     assert last_events(full, VersionDeleted)[-1].reason == "old"
