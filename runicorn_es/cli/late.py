@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         audit,
         durable,
         events,
+        export,
         founding,
         layout,
         location,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         signing,
         store,
         tables,
+        tiles,
     )
     from runicorn_es.artifact import patterns, stored
     from runicorn_es.cli import checkup, history
@@ -45,6 +47,7 @@ __all__ = [
     "console",
     "durable",
     "events",
+    "export",
     "founding",
     "history",
     "layout",
@@ -68,6 +71,7 @@ __all__ = [
     "store",
     "stored",
     "tables",
+    "tiles",
 ]
 
 _MODULES = {
@@ -77,6 +81,7 @@ _MODULES = {
     "console": "rich.console",
     "durable": "runicorn_es.durable",
     "events": "runicorn_es.events",
+    "export": "runicorn_es.export",
     "founding": "runicorn_es.founding",
     "history": "runicorn_es.cli.history",
     "layout": "runicorn_es.layout",
@@ -100,6 +105,7 @@ _MODULES = {
     "store": "runicorn_es.store",
     "stored": "runicorn_es.artifact.stored",
     "tables": "runicorn_es.tables",
+    "tiles": "runicorn_es.tiles",
 }
 
 if not TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from runicorn_es import codec
-from runicorn_es.events import Event
+from runicorn_es.events import BatchAppended, Event
 from runicorn_es.log import Record
-from runicorn_es.log.record import COMPRESSED, PAGE, is_blank
+from runicorn_es.log.record import COMMIT, COMPRESSED, FIRST, PAGE, is_blank
 from runicorn_es.projections import batches, pages, tree
 from runicorn_es.projections.tree import Tip
 from runicorn_es.queries.view import View
@@ -27,6 +27,22 @@ def history(view: View, after: int, before: int | None = None) -> Iterator[tuple
     for index in range(after + 1, end):
         found = view.record(index)
         yield found, () if is_blank(found) else codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
+
+
+def batch_of(view: View, index: int) -> BatchAppended | None:
+    """Return who appended the batch that holds this record, or None where nothing says so any more."""
+    while not view.record(index).flags & FIRST:
+        index -= 1
+    while True:
+        # It is said in one record of the batch, never in a page.
+        found = view.record(index)
+        if not (found.flags & PAGE or is_blank(found)):
+            for event in view.events(index):
+                if isinstance(event, BatchAppended):
+                    return event
+        if found.flags & COMMIT:
+            return None
+        index += 1
 
 
 def is_page(record: Record) -> bool:

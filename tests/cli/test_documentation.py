@@ -17,7 +17,7 @@ GLOBAL = {"--storage", "--store", "--json", "--yes", "-y", "--help", "-h"}
 BLOCKS = re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 EXAMPLES = {example["schema"]: example for example in map(json.loads, BLOCKS)}
 # Objects whose keys are the user's.
-FREE = {"metadata", "attributes", "kinds", "by_type", "event"}
+FREE = {"metadata", "attributes", "kinds", "by_type", "event", "columns"}
 
 
 def section_of(verb: str) -> str:
@@ -75,6 +75,8 @@ def full(root, tmp_path):
         "alias m:v1 staging",
         "unalias m:production",
         "lineage m",
+        "lineage m --format json",
+        "impact data",
         "stats",
         "delete m:v1 --force --yes",
         "restore m:v1",
@@ -94,6 +96,8 @@ def full(root, tmp_path):
         "verify bundle",
         "prove --fork forked",
         "export --tiles tiles",
+        "export --catalogue versions.jsonl",
+        "export --events events.jsonl",
         "key --rotate",
         "repair --from copy",
     ],
@@ -140,7 +144,7 @@ def test_every_documented_shape_is_one_that_is_checked():
         "key",
         "checkout",
     }
-    others |= {"protect", "purge", "gc", "retention", "explain", "compact"}
+    others |= {"protect", "purge", "gc", "retention", "explain", "compact", "impact", "export"}
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
 
