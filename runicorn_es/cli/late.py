@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         durable,
         events,
         export,
+        following,
         founding,
         layout,
         location,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
         tiles,
     )
     from runicorn_es.artifact import patterns, stored
-    from runicorn_es.cli import checkup, history
+    from runicorn_es.cli import checkup, handler, history
     from runicorn_es.projections import rows
     from runicorn_es.signing import checkpoint as signed
     from runicorn_es.signing import note
@@ -48,7 +49,9 @@ __all__ = [
     "durable",
     "events",
     "export",
+    "following",
     "founding",
+    "handler",
     "history",
     "layout",
     "location",
@@ -82,7 +85,9 @@ _MODULES = {
     "durable": "runicorn_es.durable",
     "events": "runicorn_es.events",
     "export": "runicorn_es.export",
+    "following": "runicorn_es.following",
     "founding": "runicorn_es.founding",
+    "handler": "runicorn_es.cli.handler",
     "history": "runicorn_es.cli.history",
     "layout": "runicorn_es.layout",
     "location": "runicorn_es.location",

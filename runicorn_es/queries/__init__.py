@@ -56,7 +56,16 @@ from runicorn_es.queries.keeping import (
     unpurged,
 )
 from runicorn_es.queries.lineages import ASCII, LINES, Direction, Edge, Lineage, Marks, Node
-from runicorn_es.queries.records import batch_of, batch_of_key, head, history, is_page, page_position, tip
+from runicorn_es.queries.records import (
+    batch_of,
+    batch_of_key,
+    begin_of_batch,
+    head,
+    history,
+    is_page,
+    page_position,
+    tip,
+)
 from runicorn_es.queries.view import View
 
 __all__ = [
@@ -82,6 +91,7 @@ __all__ = [
     "artifacts",
     "batch_of",
     "batch_of_key",
+    "begin_of_batch",
     "created",
     "description",
     "details",

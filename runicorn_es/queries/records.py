@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from runicorn_es import codec
 from runicorn_es.events import BatchAppended, Event
-from runicorn_es.log import Record
+from runicorn_es.log import Position, Record
 from runicorn_es.log.record import COMMIT, COMPRESSED, FIRST, PAGE, is_blank
 from runicorn_es.projections import batches, pages, tree
 from runicorn_es.projections.tree import Tip
@@ -29,10 +29,18 @@ def history(view: View, after: int, before: int | None = None) -> Iterator[tuple
         yield found, () if is_blank(found) else codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
 
 
+def begin_of_batch(view: View, index: int) -> Position:
+    """Return where the batch begins that this record is of. Raises IndexError beyond the end."""
+    found = view.record(index)
+    while not found.flags & FIRST:
+        index -= 1
+        found = view.record(index)
+    return Position(found.index, found.segment, found.offset, found.previous_leaf)
+
+
 def batch_of(view: View, index: int) -> BatchAppended | None:
     """Return who appended the batch that holds this record, or None where nothing says so any more."""
-    while not view.record(index).flags & FIRST:
-        index -= 1
+    index = begin_of_batch(view, index).index
     while True:
         # It is said in one record of the batch, never in a page.
         found = view.record(index)
