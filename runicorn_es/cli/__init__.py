@@ -37,6 +37,7 @@ from runicorn_es.cli import (
     transfer,
     trust,
     versions,
+    viewer,
     watching,
 )
 from runicorn_es.cli.options import Program, Verb
@@ -80,6 +81,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "repair": trust.repair,
     "rebuild": rebuild.rebuild,
     "doctor": doctor.doctor,
+    "viewer": viewer.viewer,
     "artifacts": guide.guide,
 }
 

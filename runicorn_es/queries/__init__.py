@@ -1,6 +1,14 @@
 """Answers from the tables and the records they point to. Reads only; every answer of CLI, viewer and API is here."""
 
 from runicorn_es.projections.tree import Tip
+from runicorn_es.queries.browsing import (
+    Folder,
+    folder,
+    hidden_versions,
+    numbers_in,
+    recent_runs,
+    recent_versions,
+)
 from runicorn_es.queries.catalog import (
     Stats,
     aliases,
@@ -76,6 +84,7 @@ __all__ = [
     "Direction",
     "Due",
     "Edge",
+    "Folder",
     "Found",
     "Impact",
     "Lineage",
@@ -102,8 +111,10 @@ __all__ = [
     "file",
     "files",
     "find",
+    "folder",
     "has_used",
     "head",
+    "hidden_versions",
     "history",
     "impact",
     "inputs",
@@ -113,6 +124,7 @@ __all__ = [
     "lineage",
     "made_from",
     "metadata",
+    "numbers_in",
     "outputs",
     "page_position",
     "pages_of",
@@ -120,6 +132,8 @@ __all__ = [
     "pages_with",
     "protected",
     "reasons_to_keep",
+    "recent_runs",
+    "recent_versions",
     "references",
     "resolve",
     "rule_for",
