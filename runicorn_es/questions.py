@@ -1,20 +1,23 @@
 """What users ask of a store. Every method is one question, answered from one consistent state; nothing is changed."""
 
 from collections.abc import Iterator, Sequence
+import os
+from typing import Any
 
-from runicorn_es import queries
+from runicorn_es import export, queries
 from runicorn_es.artifact.stored import ArtifactVersion
 from runicorn_es.consumers import ConsumerRow, all_consumers
 from runicorn_es.custom import Projected, Projection, installed
 from runicorn_es.errors import Rejected
 from runicorn_es.events import Event
+from runicorn_es.export import ExportedTable
 from runicorn_es.following import Following
 from runicorn_es.interests import parse_interests
 from runicorn_es.ledger import Ledger
 from runicorn_es.log import Record
 from runicorn_es.names import parse_reference
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
-from runicorn_es.queries import Direction, Due, Found, Lineage
+from runicorn_es.queries import Direction, Due, Found, Impact, Lineage, View
 from runicorn_es.rules import Rule, read_rule
 
 
@@ -98,11 +101,46 @@ class Questions(Ledger):
         direction: ``upstream``, ``downstream`` or ``both``. depth: steps from version to version; None for all. limit:
         so many versions and runs at most in each direction; ``is_cut`` says whether there are more.
         """
-        if direction not in ("upstream", "downstream", "both"):
-            raise ValueError(f"direction must be 'upstream', 'downstream' or 'both', not {direction!r}")
+        with self.reading() as view:
+            return self._lineage(view, spec, direction, depth, limit)
+
+    def impact(self, spec: str, *, after: str | None = None, limit: int | None = None) -> Impact:
+        """Return what depends on a version: all that was made with it, which aliases that reaches, which runs failed.
+
+        Aliases and counts are always whole. after, limit: a page of the versions and runs, the nearest first: those
+        behind the one with this id, and so many. Raises Unknown.
+
+        Example: ``store.impact("images:v1").aliases``
+        """
         with self.reading() as view:
             row = queries.resolve(view, parse_reference(spec), deleted=True)
-            return queries.lineage(view, row, direction=direction, depth=depth, limit=limit)
+            return queries.impact(view, row, after=after, limit=limit)
+
+    def openlineage(
+        self, spec: str, direction: Direction = "both", depth: int | None = None, *, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the runs of a lineage as OpenLineage 2-0-2 RunEvents: JSON objects for whatever collects lineage.
+
+        The same run has the same ids each time. Arguments are those of ``lineage``.
+        """
+        with self.reading() as view:
+            found = self._lineage(view, spec, direction, depth, limit)
+            return list(export.run_events(view, found, self.identity.store_id))
+
+    def export_catalogue(self, path: str | os.PathLike[str]) -> ExportedTable:
+        """Write a table with a row for each version, deleted and purged ones too, and return what is in it.
+
+        The suffix of the path says the format: ``.jsonl``, ``.parquet`` or ``.arrow`` (these two with
+        ``runicorn-es[analysis]``). Metadata is flattened: ``metadata.train.lr`` is a column. The file is there whole or
+        not at all, and durable when this returns. Raises Rejected. docs/reference/interop.md describes the columns.
+
+        Example: ``store.export_catalogue("versions.parquet")``
+        """
+        return export.save_catalogue(self.reading, path)
+
+    def export_events(self, path: str | os.PathLike[str], *, after: int = -1) -> ExportedTable:
+        """Write a table with a row for each event beyond index ``after``, as ``export_catalogue`` does for versions."""
+        return export.save_events(self.reading, self.events(after), path)
 
     def runs(self, project: str | None = None, *, after: str | None = None, limit: int | None = None) -> list[RunRow]:
         """Return the runs, oldest first; of one project if given.
@@ -169,3 +207,9 @@ class Questions(Ledger):
         """Return the versions that the rules of retention do not keep: what is due for each, by which rule, and why."""
         with self.reading() as view:
             return list(queries.due(view, self._ambient.now_ns()))
+
+    def _lineage(self, view: View, spec: str, direction: Direction, depth: int | None, limit: int | None) -> Lineage:
+        if direction not in ("upstream", "downstream", "both"):
+            raise ValueError(f"direction must be 'upstream', 'downstream' or 'both', not {direction!r}")
+        row = queries.resolve(view, parse_reference(spec), deleted=True)
+        return queries.lineage(view, row, direction=direction, depth=depth, limit=limit)

@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from runicorn_es import names, queries, rules, words
+from runicorn_es import export, names, queries, rules, words
 from runicorn_es.artifact.stored import to_datetime
 from runicorn_es.errors import Rejected
 from runicorn_es.events import (
@@ -38,13 +38,11 @@ from runicorn_es.events import (
 )
 from runicorn_es.following import Happened
 from runicorn_es.log import Record
-from runicorn_es.log.record import COMMIT, FIRST, PAGE, is_blank
-from runicorn_es.names import Digest
+from runicorn_es.log.record import FIRST, is_blank
 from runicorn_es.queries import View
 from runicorn_es.store import Store
 
 _TEXT_CHARACTERS = 100
-_JSON_FIELDS = frozenset({"metadata", "config", "attributes", "rule"})
 _NOBODY = BatchAppended("", "", 0)
 
 
@@ -63,7 +61,7 @@ def told(store: Store, after: int) -> Iterator[Told]:
     for record, events in store.events(after):
         if record.flags & FIRST or not is_known:
             with store.reading() as view:
-                batch, is_known = _batch_of(view, record.index), True
+                batch, is_known = queries.batch_of(view, record.index) or _NOBODY, True
         yield Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended)))
 
 
@@ -73,7 +71,7 @@ def told_between(view: View, begin: int, end: int) -> list[Told]:
     batch = _NOBODY
     for record, events in queries.history(view, begin - 1, end):
         if record.flags & FIRST or not found:
-            batch = _batch_of(view, record.index)
+            batch = queries.batch_of(view, record.index) or _NOBODY
         found.append(Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended))))
     return found
 
@@ -189,7 +187,7 @@ def as_json(one: Told) -> Iterator[dict[str, Any]]:
             **about,
             "kind": event.__struct_config__.tag,
             "sentence": describe_event(event),
-            "event": {name: _member(name, value) for name, value in msgspec.structs.asdict(event).items()},
+            "event": export.as_plain(event),
         }
 
 
@@ -199,29 +197,6 @@ def _created(event: VersionCreated) -> str:
         parts.append(words.count(event.reference_count, "reference"))
     by = f" by run {event.run}" if event.run else ""
     return f"{names.spec(event.name, event.version)} was logged{by}: {', '.join(parts)}"
-
-
-def _batch_of(view: View, index: int) -> BatchAppended:
-    """Return who appended the batch that holds this record. It is said in one record of the batch, never in a page."""
-    while not view.record(index).flags & FIRST:
-        index -= 1
-    while True:
-        flags = view.record(index).flags
-        if not flags & PAGE:
-            for event in view.events(index):
-                if isinstance(event, BatchAppended):
-                    return event
-        if flags & COMMIT:
-            return _NOBODY
-        index += 1
-
-
-def _member(name: str, value: object) -> object:
-    if isinstance(value, bytes):
-        return str(Digest(value)) if len(value) == names.DIGEST_BYTES else value.hex()
-    if name in _JSON_FIELDS and isinstance(value, str):
-        return queries.json_object(value)
-    return value
 
 
 def _shortened(text: str) -> str:

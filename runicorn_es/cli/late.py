@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         audit,
         durable,
         events,
+        export,
         following,
         founding,
         layout,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         store,
         tables,
         telling,
+        tiles,
     )
     from runicorn_es.artifact import patterns, stored
     from runicorn_es.cli import checkup, handler
@@ -50,6 +52,7 @@ __all__ = [
     "console",
     "durable",
     "events",
+    "export",
     "following",
     "founding",
     "handler",
@@ -76,6 +79,7 @@ __all__ = [
     "stored",
     "tables",
     "telling",
+    "tiles",
     "webbrowser",
 ]
 
@@ -86,6 +90,7 @@ _MODULES = {
     "console": "rich.console",
     "durable": "runicorn_es.durable",
     "events": "runicorn_es.events",
+    "export": "runicorn_es.export",
     "following": "runicorn_es.following",
     "founding": "runicorn_es.founding",
     "handler": "runicorn_es.cli.handler",
@@ -111,6 +116,7 @@ _MODULES = {
     "store": "runicorn_es.store",
     "stored": "runicorn_es.artifact.stored",
     "tables": "runicorn_es.tables",
+    "tiles": "runicorn_es.tiles",
     "telling": "runicorn_es.telling",
     "webbrowser": "webbrowser",
 }

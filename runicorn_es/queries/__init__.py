@@ -23,8 +23,10 @@ from runicorn_es.queries.catalog import (
     versions,
 )
 from runicorn_es.queries.content import (
+    Details,
     created,
     description,
+    details_of,
     file,
     files,
     json_object,
@@ -35,10 +37,6 @@ from runicorn_es.queries.content import (
     versions_naming,
 )
 from runicorn_es.queries.graph import (
-    Direction,
-    Edge,
-    Lineage,
-    Node,
     has_used,
     inputs,
     lineage,
@@ -48,6 +46,7 @@ from runicorn_es.queries.graph import (
     runs,
     used_by,
 )
+from runicorn_es.queries.impact import Impact, ReachedAlias, impact
 from runicorn_es.queries.keeping import (
     Due,
     details,
@@ -64,18 +63,34 @@ from runicorn_es.queries.keeping import (
     unfinished_purges,
     unpurged,
 )
-from runicorn_es.queries.records import batch_of_key, begin_of_batch, head, history, is_page, page_position, tip
+from runicorn_es.queries.lineages import ASCII, LINES, Direction, Edge, Lineage, Marks, Node
+from runicorn_es.queries.records import (
+    batch_of,
+    batch_of_key,
+    begin_of_batch,
+    head,
+    history,
+    is_page,
+    page_position,
+    tip,
+)
 from runicorn_es.queries.search import Found, search
 from runicorn_es.queries.view import View
 
 __all__ = [
+    "ASCII",
+    "LINES",
+    "Details",
     "Direction",
     "Due",
     "Edge",
     "Folder",
     "Found",
+    "Impact",
     "Lineage",
+    "Marks",
     "Node",
+    "ReachedAlias",
     "Stats",
     "Tip",
     "View",
@@ -85,11 +100,13 @@ __all__ = [
     "all_artifacts",
     "artifact",
     "artifacts",
+    "batch_of",
     "batch_of_key",
     "begin_of_batch",
     "created",
     "description",
     "details",
+    "details_of",
     "due",
     "file",
     "files",
@@ -99,6 +116,7 @@ __all__ = [
     "head",
     "hidden_versions",
     "history",
+    "impact",
     "inputs",
     "is_page",
     "is_protected",
