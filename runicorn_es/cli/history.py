@@ -37,9 +37,8 @@ from runicorn_es.events import (
     VersionUsed,
 )
 from runicorn_es.log import Record
-from runicorn_es.log.record import COMMIT, FIRST, PAGE, is_blank
+from runicorn_es.log.record import FIRST, is_blank
 from runicorn_es.names import Digest
-from runicorn_es.queries import View
 from runicorn_es.store import Store
 
 _TEXT_CHARACTERS = 100
@@ -62,7 +61,7 @@ def told(store: Store, after: int) -> Iterator[Told]:
     for record, events in store.events(after):
         if record.flags & FIRST or not is_known:
             with store.reading() as view:
-                batch, is_known = _batch_of(view, record.index), True
+                batch, is_known = queries.batch_of(view, record.index) or _NOBODY, True
         yield Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended)))
 
 
@@ -172,21 +171,6 @@ def _created(event: VersionCreated) -> str:
         parts.append(output.count(event.reference_count, "reference"))
     by = f" by run {event.run}" if event.run else ""
     return f"{names.spec(event.name, event.version)} was logged{by}: {', '.join(parts)}"
-
-
-def _batch_of(view: View, index: int) -> BatchAppended:
-    """Return who appended the batch that holds this record. It is said in one record of the batch, never in a page."""
-    while not view.record(index).flags & FIRST:
-        index -= 1
-    while True:
-        flags = view.record(index).flags
-        if not flags & PAGE:
-            for event in view.events(index):
-                if isinstance(event, BatchAppended):
-                    return event
-        if flags & COMMIT:
-            return _NOBODY
-        index += 1
 
 
 def _member(name: str, value: object) -> object:

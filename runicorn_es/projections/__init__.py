@@ -11,12 +11,24 @@ import msgspec
 from runicorn_es import codec
 from runicorn_es.log import Position, Record
 from runicorn_es.log.record import COMPRESSED, PAGE, is_blank
-from runicorn_es.projections import batches, blanks, catalog, counts, lineage, pages, places, purges, rules, tree
+from runicorn_es.projections import (
+    batches,
+    blanks,
+    catalog,
+    counts,
+    lineage,
+    mentions,
+    pages,
+    places,
+    purges,
+    rules,
+    tree,
+)
 from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.tables import Reader, Writer
 
-SCHEMA = 3
+SCHEMA = 4
 _CURSOR = b"c"
 _FOLDS = (
     places.apply,
@@ -29,8 +41,11 @@ _FOLDS = (
     counts.apply,
     purges.apply,
     rules.apply,
+    mentions.apply,
 )
 _KINDS = {
+    b"B": "actors of blankable records",
+    b"H": "mentions in records",
     b"a": "artifacts",
     b"c": "cursor",
     b"d": "digests of versions",

@@ -14,7 +14,10 @@ from runicorn_es.queries.catalog import (
     version,
     versions,
 )
+from runicorn_es.queries.changes import Changes, changes
 from runicorn_es.queries.content import (
+    ExternalReference,
+    File,
     created,
     description,
     file,
@@ -24,8 +27,11 @@ from runicorn_es.queries.content import (
     pages_with,
     references,
     tags,
+    to_file,
+    to_reference,
     versions_naming,
 )
+from runicorn_es.queries.differences import Diff, FileChange, diff, version_before
 from runicorn_es.queries.graph import (
     Direction,
     Edge,
@@ -56,16 +62,23 @@ from runicorn_es.queries.keeping import (
     unfinished_purges,
     unpurged,
 )
-from runicorn_es.queries.records import batch_of_key, head, history, is_page, page_position, tip
+from runicorn_es.queries.records import batch_of, batch_of_key, head, history, is_page, page_position, position_at, tip
+from runicorn_es.queries.steps import Step, changed_since, mentioning, steps, steps_of, value_before
 from runicorn_es.queries.view import View
 
 __all__ = [
+    "Changes",
+    "Diff",
     "Direction",
     "Due",
     "Edge",
+    "ExternalReference",
+    "File",
+    "FileChange",
     "Lineage",
     "Node",
     "Stats",
+    "Step",
     "Tip",
     "View",
     "aliases",
@@ -74,10 +87,14 @@ __all__ = [
     "all_artifacts",
     "artifact",
     "artifacts",
+    "batch_of",
     "batch_of_key",
+    "changed_since",
+    "changes",
     "created",
     "description",
     "details",
+    "diff",
     "due",
     "file",
     "files",
@@ -91,12 +108,14 @@ __all__ = [
     "json_object",
     "lineage",
     "made_from",
+    "mentioning",
     "metadata",
     "outputs",
     "page_position",
     "pages_of",
     "pages_of_only",
     "pages_with",
+    "position_at",
     "protected",
     "reasons_to_keep",
     "references",
@@ -107,12 +126,18 @@ __all__ = [
     "run_started",
     "runs",
     "stats",
+    "steps",
+    "steps_of",
     "tags",
     "tip",
+    "to_file",
+    "to_reference",
     "unfinished_purges",
     "unpurged",
     "used_by",
+    "value_before",
     "version",
+    "version_before",
     "versions",
     "versions_naming",
 ]
