@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runicorn_es.artifact import Artifact, ArtifactVersion, File, Manifest, Metadata, VersionNumber
     from runicorn_es.compact import Compacted
+    from runicorn_es.consumers import Consumer
+    from runicorn_es.custom import Projected, Projection
     from runicorn_es.errors import (
         BlobDamaged,
         Busy,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
         WriteFailed,
     )
     from runicorn_es.explain import Explanation
+    from runicorn_es.following import Following, Happened
     from runicorn_es.purge import Purged
     from runicorn_es.queries import Due
     from runicorn_es.reclaim import Reclaimable, Reclaimed
@@ -44,13 +47,18 @@ __all__ = [
     "Busy",
     "Compacted",
     "Conflict",
+    "Consumer",
     "Damaged",
     "DiskFull",
     "Due",
     "Explanation",
     "File",
+    "Following",
+    "Happened",
     "Manifest",
     "Metadata",
+    "Projected",
+    "Projection",
     "Purged",
     "Reclaimable",
     "Reclaimed",
@@ -85,7 +93,10 @@ _ROOMS = {
         "Unknown",
         "WriteFailed",
     ),
+    "consumers": ("Consumer",),
+    "custom": ("Projected", "Projection"),
     "explain": ("Explanation",),
+    "following": ("Following", "Happened"),
     "purge": ("Purged",),
     "queries": ("Due",),
     "reclaim": ("Reclaimable", "Reclaimed"),

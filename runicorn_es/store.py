@@ -10,7 +10,7 @@ import warnings
 
 import msgspec
 
-from runicorn_es import codec, decisions, names, purge, queries, reclaim, settings
+from runicorn_es import codec, consumers, decisions, names, purge, queries, reclaim, settings
 from runicorn_es.artifact.draft import Artifact
 from runicorn_es.artifact.json_values import is_count
 from runicorn_es.artifact.paging import pages_of, require_tree
@@ -30,9 +30,11 @@ from runicorn_es.commands import (
     SetRetention,
 )
 from runicorn_es.compact import Compacted, compact, seldom_asked_for
+from runicorn_es.consumers import Consumer
 from runicorn_es.errors import Busy, Rejected, RunicornError, WriteFailed
 from runicorn_es.events import Event, FileAdded, VersionCreated, VersionPurged
 from runicorn_es.explain import Explanation, explain
+from runicorn_es.interests import parse_interests
 from runicorn_es.location import storage_root
 from runicorn_es.names import parse_reference
 from runicorn_es.notary import Notary
@@ -365,6 +367,32 @@ class Store(Notary):
         wanted = merged((version.full_name, version.wanted()) for version in versions)
         folder = Path(target).expanduser()
         return check_out(self.pool, wanted, folder, mode=mode, overwrite=overwrite, progress=progress or _silently)
+
+    def consumer(
+        self, name: str, *, after: int | None = None, on: Sequence[str] = (), timeout: float | None = None
+    ) -> Consumer:
+        """Follow the store from where this consumer last acknowledged: each event at least once, whatever dies.
+
+        after: where a consumer begins that is new: -1 with the first record, None with what comes now. It is not looked
+        at later. on, timeout: as for ``follow``. One process at a time works under a name.
+
+        Raises Busy, naming who does; Rejected for a read-only store.
+
+        Example: ``with store.consumer("deploy") as told: [told.ack(one) for one in told if deployed(one)]``
+        """
+        interests = parse_interests(on)
+        return Consumer(self, name, after=after, interests=interests, timeout_s=timeout, holder=self._holder())
+
+    def reset_consumer(self, name: str, *, after: int | None = None) -> int:
+        """Have a consumer go on behind this record, -1 for the beginning, None for the end; returns its index.
+
+        Raises Unknown, Rejected, Busy while it is at work.
+        """
+        return consumers.reset(self, name, after, holder=self._holder())
+
+    def remove_consumer(self, name: str) -> None:
+        """Forget a consumer and how far it was. Raises Unknown, Busy while it is at work."""
+        consumers.remove(self, name, holder=self._holder())
 
     def stats(self) -> Stats:
         """Return how many artifacts and versions there are, how large they are, and what the pool takes and saves.

@@ -35,6 +35,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Making versions": ("Artifact", "VersionNumber"),
     "Using versions": ("ArtifactVersion", "Metadata", "Manifest", "File"),
     "Stores": ("open_store", "Store", "Batch"),
+    "Following": ("Happened", "Following", "Consumer", "Projection", "Projected"),
     "Keeping and forgetting": ("Rule", "Due", "Purged", "Reclaimed", "Reclaimable", "Explanation", "Compacted"),
     "Errors": (
         "RunicornError",
@@ -57,6 +58,7 @@ INTERNAL = {
     "taken_in",
     "reading",
     "repeated",
+    "records",
     "version_of",
     "forget",
     "source_of",

@@ -16,6 +16,7 @@ from runicorn_es.cli import (
     artifacts,
     compaction,
     completion,
+    consuming,
     doctor,
     events,
     explanation,
@@ -32,6 +33,7 @@ from runicorn_es.cli import (
     transfer,
     trust,
     versions,
+    watching,
 )
 from runicorn_es.cli.options import Program, Verb
 
@@ -58,6 +60,8 @@ _VERBS: dict[str, Callable[..., None]] = {
     "compact": compaction.compact,
     "runs": runs.runs,
     "events": events.events,
+    "watch": watching.watch,
+    "consumers": consuming.consumers,
     "audit": trust.audit,
     "checkpoint": trust.checkpoint,
     "prove": trust.prove,

@@ -62,7 +62,17 @@ from runicorn_es.queries.keeping import (
     unfinished_purges,
     unpurged,
 )
-from runicorn_es.queries.records import batch_of, batch_of_key, head, history, is_page, page_position, position_at, tip
+from runicorn_es.queries.records import (
+    batch_of,
+    batch_of_key,
+    begin_of_batch,
+    head,
+    history,
+    is_page,
+    page_position,
+    position_at,
+    tip,
+)
 from runicorn_es.queries.steps import Step, changed_since, mentioning, steps, steps_of, value_before
 from runicorn_es.queries.view import View
 
@@ -89,6 +99,7 @@ __all__ = [
     "artifacts",
     "batch_of",
     "batch_of_key",
+    "begin_of_batch",
     "changed_since",
     "changes",
     "created",

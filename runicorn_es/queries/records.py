@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from runicorn_es import codec
 from runicorn_es.events import BatchAppended, Event
-from runicorn_es.log import Record
+from runicorn_es.log import Position, Record
 from runicorn_es.log.record import COMMIT, COMPRESSED, FIRST, PAGE, is_blank
 from runicorn_es.projections import batches, pages, tree
 from runicorn_es.projections.tree import Tip
@@ -69,6 +69,15 @@ class _Times:
 
     def __getitem__(self, index: int) -> int:
         return self._view.record(index).time_ns
+
+
+def begin_of_batch(view: View, index: int) -> Position:
+    """Return where the batch begins that this record is of. Raises IndexError beyond the end."""
+    found = view.record(index)
+    while not found.flags & FIRST:
+        index -= 1
+        found = view.record(index)
+    return Position(found.index, found.segment, found.offset, found.previous_leaf)
 
 
 def is_page(record: Record) -> bool:
