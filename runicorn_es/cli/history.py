@@ -55,14 +55,15 @@ class Told(msgspec.Struct, frozen=True):
     events: tuple[Event, ...]
 
 
-def told(store: Store, after: int) -> Iterator[Told]:
-    """Yield the records beyond index ``after``, in order, up to the end of the log."""
+def told(store: Store, after: int, **chosen: Any) -> Iterator[Told]:
+    """Yield the records beyond index ``after``, in order, up to the end of the log; those chosen, as by its events."""
     batch = _NOBODY
-    is_known = False
-    for record, events in store.events(after):
-        if record.flags & FIRST or not is_known:
+    last: int | None = None
+    for record, events in store.events(after, **chosen):
+        if record.flags & FIRST or last is None or record.index != last + 1:
             with store.reading() as view:
-                batch, is_known = queries.batch_of(view, record.index) or _NOBODY, True
+                batch = queries.batch_of(view, record.index) or _NOBODY
+        last = record.index
         yield Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended)))
 
 
@@ -177,8 +178,13 @@ def as_json(one: Told) -> Iterator[dict[str, Any]]:
             **about,
             "kind": event.__struct_config__.tag,
             "sentence": describe_event(event),
-            "event": {name: _member(name, value) for name, value in msgspec.structs.asdict(event).items()},
+            "event": members(event),
         }
+
+
+def members(event: Event) -> dict[str, object]:
+    """Return the fields of an event as answers in JSON have them."""
+    return {name: _member(name, value) for name, value in msgspec.structs.asdict(event).items()}
 
 
 def _created(event: VersionCreated) -> str:

@@ -83,6 +83,11 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def printable_line(text: str) -> str:
+    """Return a line of a file with its control characters spelled out, but for tabs."""
+    return "\t".join(map(printable, text.split("\t")))
+
+
 def size(size_bytes: int) -> str:
     """Return a size as people read it: ``512 B``, ``97.5 KB``, ``1.2 GB``; a KB has 1024 bytes."""
     if size_bytes < 1024:

@@ -71,6 +71,7 @@ from runicorn_es.queries.records import (
     is_page,
     page_position,
     position_at,
+    record_at,
     tip,
 )
 from runicorn_es.queries.steps import Step, changed_since, mentioning, steps, steps_of, value_before
@@ -129,6 +130,7 @@ __all__ = [
     "position_at",
     "protected",
     "reasons_to_keep",
+    "record_at",
     "references",
     "resolve",
     "rule_for",

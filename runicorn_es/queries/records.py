@@ -25,9 +25,13 @@ def tip(view: View) -> Tip:
 def history(view: View, after: int, before: int | None = None) -> Iterator[tuple[Record, tuple[Event, ...]]]:
     """Yield the records beyond index ``after`` with their events, in order; ``after=-1`` begins with the first."""
     end = head(view)[0] if before is None else before
-    for index in range(after + 1, end):
-        found = view.record(index)
-        yield found, () if is_blank(found) else codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
+    return (record_at(view, index) for index in range(after + 1, end))
+
+
+def record_at(view: View, index: int) -> tuple[Record, tuple[Event, ...]]:
+    """Return a record with its events; none of a blanked one."""
+    found = view.record(index)
+    return found, () if is_blank(found) else codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
 
 
 def batch_of(view: View, index: int) -> BatchAppended | None:
