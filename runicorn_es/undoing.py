@@ -36,13 +36,13 @@ from runicorn_es.events import (
     VersionRestored,
     VersionUsed,
 )
-from runicorn_es.log.record import FIRST, is_blank
+from runicorn_es.log.record import is_blank
 from runicorn_es.names import Reference
 from runicorn_es.projections.rules import NO_RULE
 from runicorn_es.queries import View
 from runicorn_es.rules import parse_selection, read_rule
 
-_DETAILS = (MetadataChanged, TagsChanged, DescriptionChanged)
+_DETAILS = MetadataChanged | TagsChanged | DescriptionChanged
 
 
 def opposites(view: View, index: int, reason: str | None, *, force: bool) -> list[Command | Draft]:
@@ -68,7 +68,7 @@ def _events(view: View, index: int) -> Sequence[Event]:
     for event in events:
         # What no event can take back is said first, for the record as a whole.
         _require_opposite(index, event)
-    if not record.flags & FIRST and any(isinstance(event, _DETAILS) for event in events):
+    if any(isinstance(event, _DETAILS) and queries.was_logged_with(view, index, event) for event in events):
         _refuse(index, f"{record.subject} was logged with this", f"`runicorn-es delete {record.subject}` hides it")
     return events
 

@@ -74,7 +74,7 @@ from runicorn_es.queries.records import (
     record_at,
     tip,
 )
-from runicorn_es.queries.steps import Step, changed_since, mentioning, steps, steps_of, value_before
+from runicorn_es.queries.steps import Step, changed_since, mentioning, steps, steps_of, value_before, was_logged_with
 from runicorn_es.queries.view import View
 
 __all__ = [
@@ -153,4 +153,5 @@ __all__ = [
     "version_before",
     "versions",
     "versions_naming",
+    "was_logged_with",
 ]

@@ -28,7 +28,7 @@ from runicorn_es.projections import pages
 from runicorn_es.projections.rows import DELETED, PURGED, READY, RUNNING
 from runicorn_es.projections.rules import NO_RULE
 from runicorn_es.queries.content import json_object
-from runicorn_es.queries.steps import Step, steps_of, value_before
+from runicorn_es.queries.steps import Step, steps_of, value_before, was_logged_with
 from runicorn_es.queries.view import View
 
 Detail = MetadataChanged | TagsChanged | DescriptionChanged
@@ -199,9 +199,7 @@ class _Found:
         change.steps.append(step)
 
     def _change_detail(self, step: Step, event: Detail) -> None:
-        created = self._known.get(("version", event.name, event.version))
-        if created is not None and created.old is None and created.steps[0].index + 1 == step.index:
-            # What it was logged with.
+        if was_logged_with(self._view, step.index, event):
             return
         what, new = _detail(event)
         key = what, event.name, event.version

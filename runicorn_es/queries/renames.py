@@ -55,9 +55,10 @@ def folder_renames(renamed: Iterable[tuple[str, str]]) -> list[FolderRename]:
         before, after = old.split("/"), new.split("/")
         if before[-1] != after[-1]:
             continue
-        while before and after and before[-1] == after[-1]:
-            before.pop()
-            after.pop()
+        del before[-1], after[-1]
+        # The highest folders that are named differently, or stand in another one.
+        while len(before) > 1 and len(after) > 1 and before[-1] == after[-1]:
+            del before[-1], after[-1]
         found["/".join(before), "/".join(after)] += 1
     many = [FolderRename(old, new, count) for (old, new), count in found.items() if count > 1]
     return sorted(many, key=lambda one: (-one.file_count, one.old, one.new))

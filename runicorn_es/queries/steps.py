@@ -26,11 +26,11 @@ from runicorn_es.events import (
     VersionRestored,
     VersionUsed,
 )
-from runicorn_es.log.record import PAGE, is_blank
+from runicorn_es.log.record import FIRST, PAGE, is_blank
 from runicorn_es.projections import mentions
 from runicorn_es.projections.rows import ALIASES, ARTIFACTS, RUNS
 from runicorn_es.queries.catalog import artifact as artifact_of
-from runicorn_es.queries.catalog import not_found
+from runicorn_es.queries.catalog import not_found, version
 from runicorn_es.queries.graph import run as require_run
 from runicorn_es.queries.keeping import find
 from runicorn_es.queries.records import batch_of
@@ -165,6 +165,14 @@ def changed_since(view: View, index: int, event: Event) -> int | None:
     """Return the index of the first record after one that says anew what an event of it says, or None."""
     found = _saying_the_same(view, event, _list_of(event).indices(view, after=index))
     return next((later for later, _ in found), None)
+
+
+def was_logged_with(view: View, index: int, event: MetadataChanged | TagsChanged | DescriptionChanged) -> bool:
+    """Return whether a record that says this of a version is of the batch that logged the version."""
+    logged = version(view, event.name, event.version).position
+    while index > logged and not view.record(index).flags & FIRST:
+        index -= 1
+    return index == logged
 
 
 _NOBODY = BatchAppended("", "", 0)
