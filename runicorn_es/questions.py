@@ -3,20 +3,23 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import islice
+import os
+from typing import Any
 
-from runicorn_es import queries
+from runicorn_es import export, queries
 from runicorn_es.artifact.stored import ArtifactVersion
 from runicorn_es.consumers import ConsumerRow, all_consumers
 from runicorn_es.custom import Projected, Projection, installed
 from runicorn_es.errors import Rejected
 from runicorn_es.events import Event
+from runicorn_es.export import ExportedTable
 from runicorn_es.following import Following
 from runicorn_es.interests import parse_interests
 from runicorn_es.ledger import Ledger
 from runicorn_es.log import Record
 from runicorn_es.names import parse_reference
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
-from runicorn_es.queries import Changes, Diff, Direction, Due, Lineage, Step, View
+from runicorn_es.queries import Changes, Diff, Direction, Due, Found, Impact, Lineage, Step, View
 from runicorn_es.rules import Rule, read_rule
 
 When = int | datetime | str
@@ -46,6 +49,39 @@ class Questions(Ledger):
         with self.reading() as view:
             return queries.versions(view, name, deleted=deleted, after=after, limit=limit)
 
+    def search(
+        self,
+        query: str = "",
+        *,
+        sort: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        newest_of_each: bool = False,
+    ) -> Found:
+        """Return the versions that a query means, such as ``type:model tag:production val_acc>=0.9``.
+
+        docs/reference/search.md has the grammar. Only live versions are searched, unless the query says something of
+        their ``status``. sort: a field or a key of metadata, with ``-`` before it the largest first; else the newest
+        first. limit, after: a page of so many, and the ``next`` of the page before. newest_of_each: of each artifact
+        only the newest of what is meant.
+
+        Raises BadQuery, which points at the place, for what cannot be read.
+
+        Example: ``store.search("arch:ResNet* -tag:old", sort="-val_acc", limit=10).rows``
+        """
+        if limit is not None and limit < 1:
+            raise Rejected(f"limit must be at least 1, not {limit}")
+        with self.reading() as view:
+            return queries.search(
+                view,
+                query,
+                now_ns=self._ambient.now_ns(),
+                sort=sort,
+                after=after,
+                limit=limit,
+                newest_of_each=newest_of_each,
+            )
+
     def get(self, spec: str) -> ArtifactVersion:
         """Return a version by ``name``, ``name:v3``, ``name:alias`` or ``name@digest-prefix``. Records nothing."""
         with self.reading() as view:
@@ -70,11 +106,46 @@ class Questions(Ledger):
         direction: ``upstream``, ``downstream`` or ``both``. depth: steps from version to version; None for all. limit:
         so many versions and runs at most in each direction; ``is_cut`` says whether there are more.
         """
-        if direction not in ("upstream", "downstream", "both"):
-            raise ValueError(f"direction must be 'upstream', 'downstream' or 'both', not {direction!r}")
+        with self.reading() as view:
+            return self._lineage(view, spec, direction, depth, limit)
+
+    def impact(self, spec: str, *, after: str | None = None, limit: int | None = None) -> Impact:
+        """Return what depends on a version: all that was made with it, which aliases that reaches, which runs failed.
+
+        Aliases and counts are always whole. after, limit: a page of the versions and runs, the nearest first: those
+        behind the one with this id, and so many. Raises Unknown.
+
+        Example: ``store.impact("images:v1").aliases``
+        """
         with self.reading() as view:
             row = queries.resolve(view, parse_reference(spec), deleted=True)
-            return queries.lineage(view, row, direction=direction, depth=depth, limit=limit)
+            return queries.impact(view, row, after=after, limit=limit)
+
+    def openlineage(
+        self, spec: str, direction: Direction = "both", depth: int | None = None, *, limit: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the runs of a lineage as OpenLineage 2-0-2 RunEvents: JSON objects for whatever collects lineage.
+
+        The same run has the same ids each time. Arguments are those of ``lineage``.
+        """
+        with self.reading() as view:
+            found = self._lineage(view, spec, direction, depth, limit)
+            return list(export.run_events(view, found, self.identity.store_id))
+
+    def export_catalogue(self, path: str | os.PathLike[str]) -> ExportedTable:
+        """Write a table with a row for each version, deleted and purged ones too, and return what is in it.
+
+        The suffix of the path says the format: ``.jsonl``, ``.parquet`` or ``.arrow`` (these two with
+        ``runicorn-es[analysis]``). Metadata is flattened: ``metadata.train.lr`` is a column. The file is there whole or
+        not at all, and durable when this returns. Raises Rejected. docs/reference/interop.md describes the columns.
+
+        Example: ``store.export_catalogue("versions.parquet")``
+        """
+        return export.save_catalogue(self.reading, path)
+
+    def export_events(self, path: str | os.PathLike[str], *, after: int = -1) -> ExportedTable:
+        """Write a table with a row for each event beyond index ``after``, as ``export_catalogue`` does for versions."""
+        return export.save_events(self.reading, self.events(after), path)
 
     def runs(self, project: str | None = None, *, after: str | None = None, limit: int | None = None) -> list[RunRow]:
         """Return the runs, oldest first; of one project if given.
@@ -222,3 +293,9 @@ class Questions(Ledger):
         """Return the versions that the rules of retention do not keep: what is due for each, by which rule, and why."""
         with self.reading() as view:
             return list(queries.due(view, self._ambient.now_ns()))
+
+    def _lineage(self, view: View, spec: str, direction: Direction, depth: int | None, limit: int | None) -> Lineage:
+        if direction not in ("upstream", "downstream", "both"):
+            raise ValueError(f"direction must be 'upstream', 'downstream' or 'both', not {direction!r}")
+        row = queries.resolve(view, parse_reference(spec), deleted=True)
+        return queries.lineage(view, row, direction=direction, depth=depth, limit=limit)

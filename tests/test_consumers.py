@@ -10,7 +10,7 @@ import pytest
 
 from given import version
 import runicorn_es as rn
-from runicorn_es import durable
+from runicorn_es import consumers, durable
 
 CONSUME = """
 import sys
@@ -104,7 +104,8 @@ def test_an_acknowledgement_is_durable_before_it_returns(filled, monkeypatch):
         assert synced == [filled.layout.consumers]
 
 
-def test_one_at_a_time_works_under_a_name_and_the_other_is_told_who(filled):
+def test_one_at_a_time_works_under_a_name_and_the_other_is_told_who(filled, monkeypatch):
+    monkeypatch.setattr(consumers, "_LOCK_WAIT_S", 0)
     with filled.consumer("c"):
         with pytest.raises(rn.Busy, match=rf"consumer 'c' is at work in process {os.getpid()} of \S+ on \S+ since"):
             filled.consumer("c")

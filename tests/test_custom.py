@@ -21,8 +21,6 @@ class Texts:
         self.given += 1
         if happened.kind == "metadata":
             rows.put(happened.subject.encode(), happened.event.metadata.encode())
-        elif happened.kind == "delete":
-            rows.delete(f"{happened.event.name}:v{happened.event.version}".encode())
 
 
 class OtherTexts(Texts):

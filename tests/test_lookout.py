@@ -111,7 +111,7 @@ def test_a_forked_child_waits_with_what_is_its_own(path):
         try:
             told = looking.next(b"", 60)
             looking.stop()
-            os.write(writing, told or b"nothing")
+            os.write(writing, told if looking._pid == os.getpid() else b"what is the parent's")
         finally:
             os._exit(0)
     os.close(writing)

@@ -1,5 +1,7 @@
 """The command that ``watch`` runs for an event: how it is told, tried again, and given up."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 import os
 from pathlib import Path
 import signal
@@ -71,18 +73,21 @@ class Handler:
         sys.stdout.flush()
         # In JSON, stdout is ours alone.
         stdout = _STDERR if self._as_json else None
-        # A process group of its own: Ctrl-C at the terminal reaches only us, and we end all of it.
-        child = subprocess.Popen(
-            ["/bin/sh", "-c", self._command],
-            stdin=subprocess.PIPE,
-            stdout=stdout,
-            env={**os.environ, **environment},
-            process_group=0,
-        )
+        child: subprocess.Popen[bytes] | None = None
         try:
+            with _interrupted_at_the_end():
+                # A process group of its own: Ctrl-C at the terminal reaches only us, and we end all of it.
+                child = subprocess.Popen(
+                    ["/bin/sh", "-c", self._command],
+                    stdin=subprocess.PIPE,
+                    stdout=stdout,
+                    env={**os.environ, **environment},
+                    process_group=0,
+                )
             child.communicate(line)
         except BaseException:
-            _end(child)
+            if child is not None:
+                _end(child)
             raise
         return child.returncode
 
@@ -123,6 +128,24 @@ def _put_aside(path: Path, line: bytes) -> None:
     finally:
         os.close(descriptor)
     durable.sync_folder(path.absolute().parent)
+
+
+@contextmanager
+def _interrupted_at_the_end() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM interrupt at the end of the block: what nobody has hold of yet could not be ended."""
+    came: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        came.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

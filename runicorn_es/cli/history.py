@@ -6,7 +6,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from runicorn_es import names, queries, rules
+from runicorn_es import export, names, queries, rules
 from runicorn_es.cli import output
 from runicorn_es.errors import Rejected
 from runicorn_es.events import (
@@ -39,11 +39,9 @@ from runicorn_es.events import (
 from runicorn_es.following import Happened
 from runicorn_es.log import Record
 from runicorn_es.log.record import FIRST, is_blank
-from runicorn_es.names import Digest
 from runicorn_es.store import Store
 
 _TEXT_CHARACTERS = 100
-_JSON_FIELDS = frozenset({"metadata", "config", "attributes", "rule"})
 _NOBODY = BatchAppended("", "", 0)
 
 
@@ -184,7 +182,7 @@ def as_json(one: Told) -> Iterator[dict[str, Any]]:
 
 def members(event: Event) -> dict[str, object]:
     """Return the fields of an event as answers in JSON have them."""
-    return {name: _member(name, value) for name, value in msgspec.structs.asdict(event).items()}
+    return export.as_plain(event)
 
 
 def _created(event: VersionCreated) -> str:
@@ -193,14 +191,6 @@ def _created(event: VersionCreated) -> str:
         parts.append(output.count(event.reference_count, "reference"))
     by = f" by run {event.run}" if event.run else ""
     return f"{names.spec(event.name, event.version)} was logged{by}: {', '.join(parts)}"
-
-
-def _member(name: str, value: object) -> object:
-    if isinstance(value, bytes):
-        return str(Digest(value)) if len(value) == names.DIGEST_BYTES else value.hex()
-    if name in _JSON_FIELDS and isinstance(value, str):
-        return queries.json_object(value)
-    return value
 
 
 def _shortened(text: str) -> str:

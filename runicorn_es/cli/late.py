@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         audit,
         durable,
         events,
+        export,
         following,
         founding,
         layout,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         signing,
         store,
         tables,
+        tiles,
     )
     from runicorn_es.artifact import patterns, stored
     from runicorn_es.cli import checkup, handler, history
@@ -46,6 +48,7 @@ __all__ = [
     "console",
     "durable",
     "events",
+    "export",
     "following",
     "founding",
     "handler",
@@ -71,6 +74,7 @@ __all__ = [
     "store",
     "stored",
     "tables",
+    "tiles",
 ]
 
 _MODULES = {
@@ -80,6 +84,7 @@ _MODULES = {
     "console": "rich.console",
     "durable": "runicorn_es.durable",
     "events": "runicorn_es.events",
+    "export": "runicorn_es.export",
     "following": "runicorn_es.following",
     "founding": "runicorn_es.founding",
     "handler": "runicorn_es.cli.handler",
@@ -105,6 +110,7 @@ _MODULES = {
     "store": "runicorn_es.store",
     "stored": "runicorn_es.artifact.stored",
     "tables": "runicorn_es.tables",
+    "tiles": "runicorn_es.tiles",
 }
 
 if not TYPE_CHECKING:

@@ -22,13 +22,14 @@ from runicorn_es.projections import (
     places,
     purges,
     rules,
+    search,
     tree,
 )
 from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.tables import Reader, Writer
 
-SCHEMA = 4
+SCHEMA = 6
 _CURSOR = b"c"
 _FOLDS = (
     places.apply,
@@ -41,11 +42,15 @@ _FOLDS = (
     counts.apply,
     purges.apply,
     rules.apply,
+    search.apply,
     mentions.apply,
 )
 _KINDS = {
-    b"B": "actors of blankable records",
+    b"B": "blocks of cards",
+    b"C": "cards to search by",
     b"H": "mentions in records",
+    b"M": "marks of changed cards",
+    b"N": "actors of blankable records",
     b"a": "artifacts",
     b"c": "cursor",
     b"d": "digests of versions",

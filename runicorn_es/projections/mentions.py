@@ -53,7 +53,7 @@ class _Named(msgspec.Struct, frozen=True, array_like=True):
     indices: tuple[int, ...]
 
 
-_NAMED = Family(b"B", _Named)  # by record
+_NAMED = Family(b"N", _Named)  # by record
 
 
 @lru_cache(maxsize=_REMEMBERED)

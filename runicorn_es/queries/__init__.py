@@ -16,10 +16,12 @@ from runicorn_es.queries.catalog import (
 )
 from runicorn_es.queries.changes import Changes, changes
 from runicorn_es.queries.content import (
+    Details,
     ExternalReference,
     File,
     created,
     description,
+    details_of,
     file,
     files,
     json_object,
@@ -33,10 +35,6 @@ from runicorn_es.queries.content import (
 )
 from runicorn_es.queries.differences import Diff, FileChange, diff, version_before
 from runicorn_es.queries.graph import (
-    Direction,
-    Edge,
-    Lineage,
-    Node,
     has_used,
     inputs,
     lineage,
@@ -46,6 +44,7 @@ from runicorn_es.queries.graph import (
     runs,
     used_by,
 )
+from runicorn_es.queries.impact import Impact, ReachedAlias, impact
 from runicorn_es.queries.keeping import (
     Due,
     details,
@@ -62,6 +61,7 @@ from runicorn_es.queries.keeping import (
     unfinished_purges,
     unpurged,
 )
+from runicorn_es.queries.lineages import ASCII, LINES, Direction, Edge, Lineage, Marks, Node
 from runicorn_es.queries.records import (
     batch_of,
     batch_of_key,
@@ -74,11 +74,15 @@ from runicorn_es.queries.records import (
     record_at,
     tip,
 )
+from runicorn_es.queries.search import Found, search
 from runicorn_es.queries.steps import Step, changed_since, mentioning, steps, steps_of, value_before, was_logged_with
 from runicorn_es.queries.view import View
 
 __all__ = [
+    "ASCII",
+    "LINES",
     "Changes",
+    "Details",
     "Diff",
     "Direction",
     "Due",
@@ -86,8 +90,12 @@ __all__ = [
     "ExternalReference",
     "File",
     "FileChange",
+    "Found",
+    "Impact",
     "Lineage",
+    "Marks",
     "Node",
+    "ReachedAlias",
     "Stats",
     "Step",
     "Tip",
@@ -106,6 +114,7 @@ __all__ = [
     "created",
     "description",
     "details",
+    "details_of",
     "diff",
     "due",
     "file",
@@ -114,6 +123,7 @@ __all__ = [
     "has_used",
     "head",
     "history",
+    "impact",
     "inputs",
     "is_page",
     "is_protected",
@@ -138,6 +148,7 @@ __all__ = [
     "run",
     "run_started",
     "runs",
+    "search",
     "stats",
     "steps",
     "steps_of",

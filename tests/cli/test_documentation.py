@@ -17,7 +17,7 @@ GLOBAL = {"--storage", "--store", "--json", "--yes", "-y", "--help", "-h"}
 BLOCKS = re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 EXAMPLES = {example["schema"]: example for example in map(json.loads, BLOCKS)}
 # Objects whose keys are the user's.
-FREE = {"metadata", "attributes", "kinds", "by_type", "event"}
+FREE = {"metadata", "attributes", "kinds", "by_type", "event", "columns"}
 
 
 def section_of(verb: str) -> str:
@@ -71,12 +71,18 @@ def full(root, tmp_path):
         "versions m",
         "show data",
         "files m",
+        "search type:model --limit 1",
         "add m model.pth",
         "get m out",
         "checkout m --into work",
         "alias m:v1 staging",
         "unalias m:production",
+        "tag m checked",
+        "describe m text",
+        "annotate m n=2",
         "lineage m",
+        "lineage m --format json",
+        "impact data",
         "stats",
         "delete m:v1 --force --yes",
         "restore m:v1",
@@ -98,6 +104,8 @@ def full(root, tmp_path):
         "verify bundle",
         "prove --fork forked",
         "export --tiles tiles",
+        "export --catalogue versions.jsonl",
+        "export --events events.jsonl",
         "key --rotate",
         "repair --from copy",
     ],
@@ -145,7 +153,8 @@ def test_every_documented_shape_is_one_that_is_checked():
         "key",
         "checkout",
     }
-    others |= {"protect", "purge", "gc", "retention", "explain", "compact", "consumers", "watched"}
+    others |= {"search", "tag", "describe", "annotate"}
+    others |= {"protect", "purge", "gc", "retention", "explain", "compact", "impact", "export", "consumers", "watched"}
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
 

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from given import version
+from runicorn_es import consumers
 from runicorn_es.cli import handler
 
 AT_ONCE = ("--timeout", "0s", "--backoff", "0s")
@@ -135,7 +136,8 @@ def test_interrupted_it_ends_the_command_and_leaves_the_event_unacknowledged(cli
     assert json.loads(cli("consumers", "--json").out)["consumers"][0]["index"] == -1
 
 
-def test_a_second_one_under_a_name_is_told_who_is_at_work(cli, told, store):
+def test_a_second_one_under_a_name_is_told_who_is_at_work(cli, told, store, monkeypatch):
+    monkeypatch.setattr(consumers, "_LOCK_WAIT_S", 0)
     with store.consumer("c"):
         done = cli("watch", "--consumer", "c", "--exec", "true")
     assert done.code == 75

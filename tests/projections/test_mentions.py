@@ -91,7 +91,7 @@ def test_what_a_purge_blanks_names_nobody_any_more(purge):
     anew = MemoryTables()
     with anew.writing() as out:
         folded(state.blanked(gone).log, [4], out)
-    for prefix in (b"H", b"B"):
+    for prefix in (b"H", b"N"):
         assert dict(anew.scan(prefix)) == dict(state.tables.scan(prefix))
 
 
