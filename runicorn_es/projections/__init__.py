@@ -17,6 +17,7 @@ from runicorn_es.projections import (
     catalog,
     counts,
     lineage,
+    mentions,
     pages,
     places,
     purges,
@@ -28,7 +29,7 @@ from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.tables import Reader, Writer
 
-SCHEMA = 5
+SCHEMA = 6
 _CURSOR = b"c"
 _FOLDS = (
     places.apply,
@@ -42,11 +43,14 @@ _FOLDS = (
     purges.apply,
     rules.apply,
     search.apply,
+    mentions.apply,
 )
 _KINDS = {
     b"B": "blocks of cards",
     b"C": "cards to search by",
+    b"H": "mentions in records",
     b"M": "marks of changed cards",
+    b"N": "actors of blankable records",
     b"a": "artifacts",
     b"c": "cursor",
     b"d": "digests of versions",
