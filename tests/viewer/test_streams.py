@@ -49,7 +49,8 @@ def test_a_part_of_a_file_is_had_by_its_range(shown, span, status, content):
     [
         "../store.json", "..%2Fstore.json", "%2e%2e/store.json", "..%252fstore.json", "....//store.json", "/etc/passwd",
         "data/../../store.json", "data/./train/rows.csv", "data//train/rows.csv", "..\\store.json", "%00",
-        "notes.txt%00.x", "data", "data/train/", "NOTES.TXT", "file:///etc/passwd", "%c0%ae%c0%ae/store.json", "%ef%bc%8e./x", "~", "",
+        "notes.txt%00.x", "data", "data/train/", "NOTES.TXT", "file:///etc/passwd", "%c0%ae%c0%ae/store.json",
+        "%ef%bc%8e./x", "~", "",
     ],
 )  # fmt: skip
 def test_only_a_path_of_the_version_is_a_file(shown, path):
