@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from runicorn_es.cli import late, opening, output
+from runicorn_es.cli import late, opening, output, past
 from runicorn_es.cli.asked import asked
-from runicorn_es.cli.options import Spec
+from runicorn_es.cli.options import AsOf, Spec
 
 Direction = Literal["upstream", "downstream", "both"]
 _BRANCHES = ("├── ", "└── ", "│   ", "    ")
@@ -29,17 +29,24 @@ def lineage(
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", min=0, help="At most so many nodes in each direction.")
     ] = None,
+    as_of: AsOf = None,
 ) -> None:
     """Show what a version was made from and used for, the nearest first."""
     with opening.reading(asked(context)) as store:
+        spec, moment = past.meant(store, asked(context), spec, as_of)
         if asked(context).as_json:
-            found = store.lineage(spec, direction, depth, limit=limit)
+            found = store.lineage(spec, direction, depth, limit=limit, as_of=moment)
             output.document(
-                "runicorn.lineage/1", focus=found.focus, nodes=found.nodes, edges=found.edges, is_cut=found.is_cut
+                "runicorn.lineage/1",
+                focus=found.focus,
+                **past.member(moment),
+                nodes=found.nodes,
+                edges=found.edges,
+                is_cut=found.is_cut,
             )
             return
-        above = None if direction == "downstream" else store.lineage(spec, "upstream", depth, limit=limit)
-        below = None if direction == "upstream" else store.lineage(spec, "downstream", depth, limit=limit)
+        above = None if direction == "downstream" else store.lineage(spec, "upstream", depth, limit=limit, as_of=moment)
+        below = None if direction == "upstream" else store.lineage(spec, "downstream", depth, limit=limit, as_of=moment)
     focused = above or below
     assert focused is not None
     output.say(_labels(focused)[focused.focus])

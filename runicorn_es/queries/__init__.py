@@ -2,6 +2,7 @@
 
 from runicorn_es.projections.tree import Tip
 from runicorn_es.queries.catalog import (
+    Counts,
     Stats,
     aliases,
     aliases_by_version,
@@ -56,11 +57,13 @@ from runicorn_es.queries.keeping import (
     unfinished_purges,
     unpurged,
 )
+from runicorn_es.queries.moments import moment_at, moment_by
 from runicorn_es.queries.records import batch_of_key, begin_of_batch, head, history, is_page, page_position, tip
 from runicorn_es.queries.search import Found, search
 from runicorn_es.queries.view import View
 
 __all__ = [
+    "Counts",
     "Direction",
     "Due",
     "Edge",
@@ -95,6 +98,8 @@ __all__ = [
     "lineage",
     "made_from",
     "metadata",
+    "moment_at",
+    "moment_by",
     "outputs",
     "page_position",
     "pages_of",
