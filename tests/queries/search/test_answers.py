@@ -276,14 +276,14 @@ def test_an_answer_is_that_of_reading_every_version(commands, asked):
 def test_an_answer_as_of_the_past_is_that_of_a_store_that_was_stopped_there(commands, asked):
     state = state_after(commands)
     for size in ends(state):
-        past, stopped = state.as_of(size), stopped(state, size)
+        past, then = state.as_of(size), stopped(state, size)
         purged = {(row.name, row.version) for row in VERSIONS.scan(state.rows) if row.status == "purged"}
         for query in asked:
             with suppress(BadQuery):
                 # What was purged since is a tombstone at every moment.
-                then = [one for one in search(stopped, query).rows if (one.name, one.version) not in purged]
-                now = [one for one in search(past, query).rows if one.status != "purged"]
-                assert now == then, (size, query)
+                wanted = [one for one in search(then, query).rows if (one.name, one.version) not in purged]
+                found = [one for one in search(past, query).rows if one.status != "purged"]
+                assert found == wanted, (size, query)
 
 
 @examples(max_examples=25, deadline=None)
