@@ -10,6 +10,7 @@ from runicorn_es.queries.browsing import (
     recent_versions,
 )
 from runicorn_es.queries.catalog import (
+    Counts,
     Stats,
     aliases,
     aliases_by_version,
@@ -64,6 +65,7 @@ from runicorn_es.queries.keeping import (
     unpurged,
 )
 from runicorn_es.queries.lineages import ASCII, LINES, Direction, Edge, Lineage, Marks, Node
+from runicorn_es.queries.moments import moment_at, moment_by
 from runicorn_es.queries.records import (
     batch_of,
     batch_of_key,
@@ -80,6 +82,7 @@ from runicorn_es.queries.view import View
 __all__ = [
     "ASCII",
     "LINES",
+    "Counts",
     "Details",
     "Direction",
     "Due",
@@ -124,6 +127,8 @@ __all__ = [
     "lineage",
     "made_from",
     "metadata",
+    "moment_at",
+    "moment_by",
     "numbers_in",
     "outputs",
     "page_position",
