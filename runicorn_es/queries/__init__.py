@@ -10,6 +10,7 @@ from runicorn_es.queries.browsing import (
     recent_versions,
 )
 from runicorn_es.queries.catalog import (
+    Counts,
     Stats,
     aliases,
     aliases_by_version,
@@ -70,6 +71,7 @@ from runicorn_es.queries.keeping import (
     unpurged,
 )
 from runicorn_es.queries.lineages import ASCII, LINES, Direction, Edge, Lineage, Marks, Node
+from runicorn_es.queries.moments import moment_at, moment_by
 from runicorn_es.queries.records import (
     batch_of,
     batch_of_key,
@@ -90,6 +92,7 @@ __all__ = [
     "ASCII",
     "LINES",
     "Changes",
+    "Counts",
     "Details",
     "Diff",
     "Direction",
@@ -143,6 +146,8 @@ __all__ = [
     "made_from",
     "mentioning",
     "metadata",
+    "moment_at",
+    "moment_by",
     "numbers_in",
     "outputs",
     "page_position",
