@@ -25,7 +25,7 @@ from runicorn_es import codec, decisions, durable, founding, merkle, moments, pr
 from runicorn_es.ambient import SYSTEM, Ambient
 from runicorn_es.aside import aside
 from runicorn_es.cold import Packs
-from runicorn_es.commands import MAKING_ROOM, Command, CreateStore, NoteRecovery
+from runicorn_es.commands import MAKING_ROOM, Command, CreateStore, NoteRecovery, Undo
 from runicorn_es.errors import Busy, Damaged, DiskFull, Rejected, RunicornError, Unknown, WriteFailed
 from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded
 from runicorn_es.layout import Layout
@@ -538,7 +538,7 @@ class Ledger:
 
     def _entries(self, drafts: Sequence[Draft], request: "Request") -> list[Entry]:
         entries = []
-        for draft in self._with_actor(drafts, request.run, request.key):
+        for draft in self._with_actor(drafts, request):
             payload, is_compressed = codec.encode(draft.events, self._ambient.token(codec.SALT_BYTES))
             flags = COMPRESSED * is_compressed | PAGE * draft.is_page | BLANKABLE * draft.is_blankable
             entries.append(Entry(draft.subject, payload, flags))
@@ -580,10 +580,11 @@ class Ledger:
             root = queries.tip(View(rows, self._log)).root_at(claimed.size)
         return root == claimed.root or self._keys.trust().head_of(checkpoint) is not None
 
-    def _with_actor(self, drafts: Sequence[Draft], run: str | None, key: str | None) -> list[Draft]:
+    def _with_actor(self, drafts: Sequence[Draft], request: "Request") -> list[Draft]:
         """Say who appends the batch, in its first record that holds neither files nor references."""
         actor = self._ambient.actor()
-        appended = BatchAppended(actor.user, actor.host, actor.pid, run, key)
+        undoes = request.command.index if isinstance(request.command, Undo) else None
+        appended = BatchAppended(actor.user, actor.host, actor.pid, request.run, request.key, undoes)
         signed = list(drafts)
         for number, draft in enumerate(drafts):
             if not draft.is_page and not isinstance(draft.events[0], ReferenceAdded):

@@ -1,7 +1,9 @@
 """What users ask of a store. Every method is one question, answered from one consistent state; nothing is changed."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from functools import partial
+from itertools import islice
 import os
 from typing import Any
 
@@ -19,8 +21,11 @@ from runicorn_es.log import Record
 from runicorn_es.moments import AsOf, Moment
 from runicorn_es.names import parse_reference, split_moment
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
-from runicorn_es.queries import Direction, Due, Found, Impact, Lineage
+from runicorn_es.queries import Changes, Diff, Direction, Due, Found, Impact, Lineage, Step, View
 from runicorn_es.rules import Rule, read_rule
+
+When = int | datetime | str
+_RECORDS_AT_ONCE = 256
 
 
 class Questions(Ledger):
@@ -216,15 +221,96 @@ class Questions(Ledger):
         with self.reading(as_of) as view:
             return queries.runs(view, project, after=after, limit=limit)
 
-    def events(self, after: int = -1) -> Iterator[tuple[Record, tuple[Event, ...]]]:
-        """Yield the records beyond index ``after`` and their events, in order, up to the end of the log."""
+    def events(
+        self,
+        after: int = -1,
+        *,
+        artifact: str | None = None,
+        run: str | None = None,
+        actor: str | None = None,
+        since: When | None = None,
+        until: When | None = None,
+    ) -> Iterator[tuple[Record, tuple[Event, ...]]]:
+        """Yield the records beyond index ``after`` and their events, in order, up to the end of the log.
+
+        artifact, run, actor: only those about an artifact (``name``, ``name:v3`` or ``name:alias``), of a run, by a
+        user (``ada`` or ``ada@lab``); found without reading the others, and pages of files are not among them.
+        since, until: only those between two moments. Raises Unknown.
+        """
+        with self.reading() as view:
+            if since is not None:
+                after = max(after, self._size_at(view, since) - 1)
+            end = None if until is None else self._size_at(view, until)
+        is_chosen = any(given is not None for given in (artifact, run, actor))
         while True:
             with self.reading() as view:
-                some = list(queries.history(view, after, min(after + 1 + 256, queries.head(view)[0])))
+                before = queries.head(view)[0] if end is None else end
+                if is_chosen:
+                    chosen = queries.mentioning(view, after, before, artifact=artifact, run=run, actor=actor)
+                    some = [queries.record_at(view, index) for index in islice(chosen, _RECORDS_AT_ONCE)]
+                else:
+                    some = list(queries.history(view, after, min(after + 1 + _RECORDS_AT_ONCE, before)))
             yield from some
             if not some:
                 return
             after = some[-1][0].index
+
+    def history(self, what: str, *, before: int | None = None, limit: int | None = None) -> list[Step]:
+        """Return what happened to something: each event with when, by whom, in which run and why, the newest first.
+
+        what: an artifact (``name``), a version (``name:v3``, ``name@digest``), an alias (``name:production``, also one
+        that was removed), or the id of a run. before, limit: a page of it: what stands before this record, so much.
+        Raises Unknown.
+
+        Example: ``[(step.time, step.user, step.reason) for step in store.history("resnet:production")]``
+        """
+        with self.reading() as view:
+            return queries.steps(view, what, before=before, limit=limit)
+
+    def changes(self, since: When, until: When | None = None) -> Changes:
+        """Return what changed in the whole store between two moments: each thing's net change, and each step of it.
+
+        until: None for now. Raises Rejected when it is before ``since``.
+
+        Example: ``[change.spec for change in store.changes(since=0).versions]``
+        """
+        with self.reading() as view:
+            begin = self._size_at(view, since)
+            end = queries.head(view)[0] if until is None else self._size_at(view, until)
+            if begin > end:
+                raise Rejected(f"nothing can change from record {begin} to {end}; ask for it the other way round")
+            return queries.changes(view, begin, end)
+
+    def diff(self, old: str, new: str | None = None, *, limit: int | None = None) -> Diff:
+        """Return what is different between two versions, also of two artifacts; files by their pages.
+
+        new: without it, ``old`` is compared with the live version before it. limit: so many files at most are listed,
+        and all are counted. Deleted versions can be compared, purged ones cannot. Raises Unknown, and Rejected for a
+        first version alone.
+
+        Example: ``[change.path for change in store.diff("faces:v1", "faces:v2").files if change.kind == "added"]``
+        """
+        with self.reading() as view:
+            one, other = self._two_versions(view, old, new)
+            return queries.diff(view, one, other, limit=limit)
+
+    def _two_versions(self, view: View, old: str, new: str | None) -> tuple[VersionRow, VersionRow]:
+        one = queries.resolve(view, parse_reference(old), deleted=True)
+        if new is not None:
+            return one, queries.resolve(view, parse_reference(new), deleted=True)
+        before = queries.version_before(view, one)
+        if before is None:
+            raise Rejected(f"there is no live version before {one.name}:v{one.version}; name two versions to compare")
+        return before, one
+
+    def _size_at(self, view: View, moment: When) -> int:
+        """Return how many records were there at a moment."""
+        if isinstance(moment, str):
+            text = moment.removeprefix("#")
+            moment = int(text) if text.isdecimal() else datetime.fromisoformat(moment)
+        if isinstance(moment, int):
+            return min(moment, queries.head(view)[0])
+        return queries.position_at(view, int(moment.timestamp() * 1_000_000) * 1000 + 999)
 
     def follow(self, after: int | None = None, *, on: Sequence[str] = (), timeout: float | None = None) -> Following:
         """Tell what happens, event by event, for ever: what was written behind record ``after``, then what comes.

@@ -20,7 +20,7 @@ from runicorn_es.names import Digest
 from runicorn_es.pool import Pool
 from runicorn_es.pool.materialize import Mode, Progress, Wanted, materialize
 from runicorn_es.projections.rows import VersionRow
-from runicorn_es.queries import View
+from runicorn_es.queries import ExternalReference, File, View, to_file, to_reference
 
 
 class VersionNumber(int):
@@ -86,24 +86,6 @@ class Metadata(msgspec.Struct, frozen=True):
         more = notebook.table(("metadata", ""), rows) if rows else ""
         shown = {key: value for key, value in about.items() if value}
         return notebook.card(names.spec(self.name, self.version), shown, more)
-
-
-class File(msgspec.Struct, frozen=True):
-    """A file of a version. ``size`` in bytes; ``digest`` spelled ``blake3:…``."""
-
-    path: str
-    size: int
-    digest: str
-    executable: bool = False
-
-
-class ExternalReference(msgspec.Struct, frozen=True):
-    """Something outside the store that belongs to a version. ``size`` in bytes, if known."""
-
-    uri: str
-    checksum: str | None
-    size: int | None
-    attributes: dict[str, Any]
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -192,12 +174,7 @@ class ArtifactVersion:
         with self._reading() as view:
             row = self._row(view)
             found = [to_file(file) for file in queries.files(view, row)]
-            references = [
-                ExternalReference(
-                    reference.uri, reference.checksum, reference.size_bytes, queries.json_object(reference.attributes)
-                )
-                for reference in queries.references(view, row)
-            ]
+            references = [to_reference(reference) for reference in queries.references(view, row)]
             return Manifest(row.file_count, row.size_bytes, found, references)
 
     def files(self, prefix: str = "") -> Iterator[File]:
@@ -325,11 +302,6 @@ def describe(view: View, row: VersionRow) -> Metadata:
         digest=str(Digest(row.digest)),
         deleted_at=to_datetime(row.deleted_ns) if row.deleted_ns else None,
     )
-
-
-def to_file(file: FileAdded) -> File:
-    """Return a file of a page as users see it."""
-    return File(file.path, file.size_bytes, str(Digest(file.digest)), file.executable)
 
 
 def to_datetime(time_ns: int) -> datetime:
