@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runicorn_es.consumers import Consumer
     from runicorn_es.custom import Projected, Projection
     from runicorn_es.errors import (
+        BadQuery,
         BlobDamaged,
         Busy,
         Conflict,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from runicorn_es.explain import Explanation
     from runicorn_es.following import Following, Happened
     from runicorn_es.purge import Purged
-    from runicorn_es.queries import Due
+    from runicorn_es.queries import Due, Found
     from runicorn_es.reclaim import Reclaimable, Reclaimed
     from runicorn_es.rules import Rule
     from runicorn_es.run import Run, finish, init
@@ -42,6 +43,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Artifact",
     "ArtifactVersion",
+    "BadQuery",
     "Batch",
     "BlobDamaged",
     "Busy",
@@ -54,6 +56,7 @@ __all__ = [
     "Explanation",
     "File",
     "Following",
+    "Found",
     "Happened",
     "Manifest",
     "Metadata",
@@ -82,6 +85,7 @@ _ROOMS = {
     "artifact": ("Artifact", "ArtifactVersion", "File", "Manifest", "Metadata", "VersionNumber"),
     "compact": ("Compacted",),
     "errors": (
+        "BadQuery",
         "BlobDamaged",
         "Busy",
         "Conflict",
@@ -98,7 +102,7 @@ _ROOMS = {
     "explain": ("Explanation",),
     "following": ("Following", "Happened"),
     "purge": ("Purged",),
-    "queries": ("Due",),
+    "queries": ("Due", "Found"),
     "reclaim": ("Reclaimable", "Reclaimed"),
     "rules": ("Rule",),
     "run": ("Run", "finish", "init"),

@@ -2,14 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from runicorn_es.cli import late, opening, output
+from runicorn_es.cli import late, opening, output, past
 from runicorn_es.cli.asked import Asked, asked
+from runicorn_es.cli.details import metadata_of
 from runicorn_es.cli.failures import Refused
-from runicorn_es.cli.options import Name, Spec, Type
+from runicorn_es.cli.options import AsOf, Name, Spec, Type
 from runicorn_es.cli.progress import shown
 from runicorn_es.errors import Unknown
 
@@ -57,7 +58,8 @@ def add(
     Prints which version it is. Files keep their names, files in folders their paths below the folder.
     """
     kind = type or _type_of(asked(context), name)
-    artifact = late.artifact.Artifact(name, kind, description, _metadata(meta or [])).add_tags(*(tag or []))
+    metadata = metadata_of(meta or [], "--meta ")
+    artifact = late.artifact.Artifact(name, kind, description, metadata).add_tags(*(tag or []))
     for path in paths:
         if path.is_dir():
             artifact.add_dir(path, exclude_patterns=exclude or [], mode=mode, symlinks=symlinks)
@@ -90,6 +92,7 @@ def get(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there with another content.")
     ] = False,
+    as_of: AsOf = None,
 ) -> None:
     """Make the files of a version below a folder.
 
@@ -101,7 +104,8 @@ def get(
                 f"the store at {store.layout.root} may not be written to, so it has no room for the files",
                 f"say where to: runicorn get {spec} DIR",
             )
-        version = store.get(spec)
+        wanted, moment = past.meant(store, asked(context), spec, as_of)
+        version = store.get(wanted, as_of=moment)
         files, size_bytes = _meant(version, path or [])
         with shown(f"getting {version.full_name}", lambda: size_bytes) as progress:
             target = version.download(folder, paths=path or (), mode=mode, overwrite=overwrite, progress=progress)
@@ -110,6 +114,7 @@ def get(
         output.document(
             "runicorn.get/1",
             spec=version.full_name,
+            **past.member(moment),
             path=real_path.encode(errors="surrogateescape").decode(errors="replace"),
             files=files,
             size_bytes=size_bytes,
@@ -163,19 +168,6 @@ def _type_of(asked: Asked, name: str) -> str:
             return late.queries.artifact(view, name).type
     except Unknown:
         raise Refused(f"{name!r} would be a new artifact; say of which --type", "--type model, for one") from None
-
-
-def _metadata(pairs: list[str]) -> dict[str, Any]:
-    metadata: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise Refused(f"--meta {pair!r} is not of the form KEY=VALUE", "--meta val_acc=0.95, for one")
-        try:
-            metadata[key] = late.msgspec.json.decode(value)
-        except late.msgspec.DecodeError:
-            metadata[key] = value
-    return metadata
 
 
 def _size_bytes(artifact: "late.artifact.Artifact") -> int:

@@ -1,7 +1,16 @@
 """Answers from the tables and the records they point to. Reads only; every answer of CLI, viewer and API is here."""
 
 from runicorn_es.projections.tree import Tip
+from runicorn_es.queries.browsing import (
+    Folder,
+    folder,
+    hidden_versions,
+    numbers_in,
+    recent_runs,
+    recent_versions,
+)
 from runicorn_es.queries.catalog import (
+    Counts,
     Stats,
     aliases,
     aliases_by_version,
@@ -56,6 +65,7 @@ from runicorn_es.queries.keeping import (
     unpurged,
 )
 from runicorn_es.queries.lineages import ASCII, LINES, Direction, Edge, Lineage, Marks, Node
+from runicorn_es.queries.moments import moment_at, moment_by
 from runicorn_es.queries.records import (
     batch_of,
     batch_of_key,
@@ -66,15 +76,19 @@ from runicorn_es.queries.records import (
     page_position,
     tip,
 )
+from runicorn_es.queries.search import Found, search
 from runicorn_es.queries.view import View
 
 __all__ = [
     "ASCII",
     "LINES",
+    "Counts",
     "Details",
     "Direction",
     "Due",
     "Edge",
+    "Folder",
+    "Found",
     "Impact",
     "Lineage",
     "Marks",
@@ -100,8 +114,10 @@ __all__ = [
     "file",
     "files",
     "find",
+    "folder",
     "has_used",
     "head",
+    "hidden_versions",
     "history",
     "impact",
     "inputs",
@@ -111,6 +127,9 @@ __all__ = [
     "lineage",
     "made_from",
     "metadata",
+    "moment_at",
+    "moment_by",
+    "numbers_in",
     "outputs",
     "page_position",
     "pages_of",
@@ -118,6 +137,8 @@ __all__ = [
     "pages_with",
     "protected",
     "reasons_to_keep",
+    "recent_runs",
+    "recent_versions",
     "references",
     "resolve",
     "rule_for",
@@ -125,6 +146,7 @@ __all__ = [
     "run",
     "run_started",
     "runs",
+    "search",
     "stats",
     "tags",
     "tip",

@@ -71,11 +71,15 @@ def full(root, tmp_path):
         "versions m",
         "show data",
         "files m",
+        "search type:model --limit 1",
         "add m model.pth",
         "get m out",
         "checkout m --into work",
         "alias m:v1 staging",
         "unalias m:production",
+        "tag m checked",
+        "describe m text",
+        "annotate m n=2",
         "lineage m",
         "lineage m --format json",
         "impact data",
@@ -149,6 +153,7 @@ def test_every_documented_shape_is_one_that_is_checked():
         "key",
         "checkout",
     }
+    others |= {"search", "tag", "describe", "annotate"}
     others |= {"protect", "purge", "gc", "retention", "explain", "compact", "impact", "export", "consumers", "watched"}
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
