@@ -143,6 +143,33 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_trace(tmp_path, monkeypat
     assert open_descriptors() == before
 
 
+@pytest.mark.parametrize("call", ["fsync", "the block"])
+def test_a_file_that_is_written_in_a_block_takes_its_place_at_the_end_or_not_at_all(tmp_path, monkeypatch, call):
+    durable.write_file(tmp_path / "file", b"old")
+    with durable.replacing(tmp_path / "file") as opened:
+        opened.write(b"new")
+        assert (tmp_path / "file").read_bytes() == b"old"
+    assert (tmp_path / "file").read_bytes() == b"new"
+    before = open_descriptors()
+
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    def write(within):
+        with durable.replacing(tmp_path / "file") as opened:
+            opened.write(b"newer")
+            within()
+
+    if call == "fsync":
+        monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="no space left"):
+        write(fail if call == "the block" else lambda: None)
+
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert open_descriptors() == before
+
+
 def test_all_is_written_however_little_the_kernel_takes_at_once(tmp_path, monkeypatch):
     whole = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, content: whole(descriptor, content[:3]))
