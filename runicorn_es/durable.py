@@ -246,6 +246,17 @@ def locked(path: Path, *, wait_s: float, holder: str) -> Iterator[int]:
                 bell.ring(descriptor)
 
 
+def holder_of(path: Path) -> str | None:
+    """Return who holds the exclusive lock of this file, in words; None when nobody does, or there is no such file."""
+    try:
+        with _open_lock(path, os.O_RDONLY) as descriptor:
+            if _try_lock(descriptor, fcntl.LOCK_SH, path):
+                return None
+            return _holder_in(descriptor)
+    except FileNotFoundError:
+        return None
+
+
 @contextmanager
 def leased(folder: Path, *, exclusive: bool = False, wait_s: float = 0.0) -> Iterator[None]:
     """Hold a shared (or exclusive) flock on a folder itself for the length of the block. Raises Busy after the wait."""
@@ -307,8 +318,11 @@ def _poll_for(descriptor: int, path: Path, *, wait_s: float) -> None:
 
 
 def _busy(descriptor: int, path: Path, wait_s: float) -> Busy:
-    holder = os.pread(descriptor, _HOLDER_BYTES, 0).decode(errors="replace").strip() or "an unknown process"
-    return Busy(f"{path} is held by {holder}; waited {wait_s:g} s, nothing was changed; try again")
+    return Busy(f"{path} is held by {_holder_in(descriptor)}; waited {wait_s:g} s, nothing was changed; try again")
+
+
+def _holder_in(descriptor: int) -> str:
+    return os.pread(descriptor, _HOLDER_BYTES, 0).decode(errors="replace").strip() or "an unknown process"
 
 
 def _try_lock(descriptor: int, kind: int, path: Path) -> bool:

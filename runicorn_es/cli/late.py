@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         audit,
         durable,
         events,
+        following,
         founding,
         layout,
         location,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
         tables,
     )
     from runicorn_es.artifact import patterns, stored
-    from runicorn_es.cli import checkup, history
+    from runicorn_es.cli import checkup, handler, history
     from runicorn_es.projections import rows
     from runicorn_es.signing import checkpoint as signed
     from runicorn_es.signing import note
@@ -45,7 +46,9 @@ __all__ = [
     "console",
     "durable",
     "events",
+    "following",
     "founding",
+    "handler",
     "history",
     "layout",
     "location",
@@ -77,7 +80,9 @@ _MODULES = {
     "console": "rich.console",
     "durable": "runicorn_es.durable",
     "events": "runicorn_es.events",
+    "following": "runicorn_es.following",
     "founding": "runicorn_es.founding",
+    "handler": "runicorn_es.cli.handler",
     "history": "runicorn_es.cli.history",
     "layout": "runicorn_es.layout",
     "location": "runicorn_es.location",

@@ -56,13 +56,15 @@ from runicorn_es.queries.keeping import (
     unfinished_purges,
     unpurged,
 )
-from runicorn_es.queries.records import batch_of_key, head, history, is_page, page_position, tip
+from runicorn_es.queries.records import batch_of_key, begin_of_batch, head, history, is_page, page_position, tip
+from runicorn_es.queries.search import Found, search
 from runicorn_es.queries.view import View
 
 __all__ = [
     "Direction",
     "Due",
     "Edge",
+    "Found",
     "Lineage",
     "Node",
     "Stats",
@@ -75,6 +77,7 @@ __all__ = [
     "artifact",
     "artifacts",
     "batch_of_key",
+    "begin_of_batch",
     "created",
     "description",
     "details",
@@ -106,6 +109,7 @@ __all__ = [
     "run",
     "run_started",
     "runs",
+    "search",
     "stats",
     "tags",
     "tip",
