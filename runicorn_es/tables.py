@@ -196,11 +196,9 @@ class _LmdbState:
 
     def __init__(self, transaction: lmdb.Transaction) -> None:
         self._transaction = transaction
-        # Without a function of ours around it: it is asked for every file. It gives bytes, and not buffers.
+        # Without a function of ours around them: they are called for every file and row. No value is a buffer.
         self.get = cast("Callable[[bytes], bytes | None]", transaction.get)
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self._transaction.put(key, value)
+        self.put = cast("Callable[[bytes, bytes], None]", transaction.put)
 
     def delete(self, key: bytes) -> None:
         self._transaction.delete(key)
