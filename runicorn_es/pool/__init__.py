@@ -10,6 +10,7 @@ Invariants:
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 import errno
+from functools import partial
 import mmap
 import os
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import BinaryIO
 from blake3 import blake3
 
 from runicorn_es import durable, settings
+from runicorn_es.aside import aside
 from runicorn_es.cold import Packs
 from runicorn_es.errors import BlobDamaged
 from runicorn_es.hashing import hasher
@@ -209,15 +211,24 @@ def seal(descriptor: int) -> None:
 def hash_file(descriptor: int, size_bytes: int) -> bytes:
     """Return the BLAKE3-256 digest of an open file, with all cores and bounded memory.
 
-    Reads and does not map: a file that somebody else cuts meanwhile would kill the process.
+    Reads and does not map: a file that somebody else cuts meanwhile would kill the process. The next step is read
+    while one is hashed.
     """
     hashed = hasher()
-    buffer = memoryview(bytearray(min(size_bytes, settings.HASH_STEP_BYTES)))
-    offset = 0
-    while offset < size_bytes and (count := os.preadv(descriptor, [buffer], offset)):
-        hashed.update(buffer[:count])
-        offset += count
-    return hashed.digest()
+    step_bytes = min(size_bytes, settings.HASH_STEP_BYTES)
+    buffer, other = memoryview(bytearray(step_bytes)), None
+    read = partial(os.preadv, descriptor)
+    count = offset = read([buffer], 0)
+    while count and offset < size_bytes:
+        # Copying out of the page cache keeps one core busy for a third as long as hashing keeps them all.
+        other = other or memoryview(bytearray(step_bytes))
+        reading = aside(partial(read, [other], offset))
+        try:
+            hashed.update(buffer[:count])
+        finally:
+            count = reading()
+        buffer, other, offset = other, buffer, offset + count
+    return hashed.update(buffer[:count]).digest()
 
 
 def hash_range(hashed: blake3, descriptor: int, offset: int, size_bytes: int) -> None:
