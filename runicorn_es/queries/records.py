@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator
 
-from runicorn_es import codec
-from runicorn_es.events import Event
+from runicorn_es import codec, merkle
+from runicorn_es.events import BatchAppended, Event
 from runicorn_es.log import Position, Record
-from runicorn_es.log.record import COMPRESSED, FIRST, PAGE, is_blank
+from runicorn_es.log.record import COMMIT, COMPRESSED, FIRST, PAGE, is_blank
 from runicorn_es.projections import batches, pages, tree
 from runicorn_es.projections.tree import Tip
 from runicorn_es.queries.view import View
 
 
 def head(view: View) -> tuple[int, bytes]:
-    """Return how many records the tables know, and the Merkle root over their headers."""
+    """Return how many records there are, and the Merkle root over their headers. In the past it reads them all."""
+    if view.is_past:
+        return view.size, merkle.root([view.record(index).leaf for index in range(view.size)])
     return tree.head(view.rows)
 
 
@@ -23,7 +25,7 @@ def tip(view: View) -> Tip:
 
 def history(view: View, after: int, before: int | None = None) -> Iterator[tuple[Record, tuple[Event, ...]]]:
     """Yield the records beyond index ``after`` with their events, in order; ``after=-1`` begins with the first."""
-    end = head(view)[0] if before is None else before
+    end = view.size if before is None else min(before, view.size)
     for index in range(after + 1, end):
         found = view.record(index)
         yield found, () if is_blank(found) else codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
@@ -36,6 +38,21 @@ def begin_of_batch(view: View, index: int) -> Position:
         index -= 1
         found = view.record(index)
     return Position(found.index, found.segment, found.offset, found.previous_leaf)
+
+
+def batch_of(view: View, index: int) -> BatchAppended | None:
+    """Return who appended the batch that holds this record, or None where nothing says so any more."""
+    index = begin_of_batch(view, index).index
+    while True:
+        # It is said in one record of the batch, never in a page.
+        found = view.record(index)
+        if not (found.flags & PAGE or is_blank(found)):
+            for event in view.events(index):
+                if isinstance(event, BatchAppended):
+                    return event
+        if found.flags & COMMIT:
+            return None
+        index += 1
 
 
 def is_page(record: Record) -> bool:
