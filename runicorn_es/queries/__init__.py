@@ -1,6 +1,14 @@
 """Answers from the tables and the records they point to. Reads only; every answer of CLI, viewer and API is here."""
 
 from runicorn_es.projections.tree import Tip
+from runicorn_es.queries.browsing import (
+    Folder,
+    folder,
+    hidden_versions,
+    numbers_in,
+    recent_runs,
+    recent_versions,
+)
 from runicorn_es.queries.catalog import (
     Stats,
     aliases,
@@ -63,6 +71,7 @@ __all__ = [
     "Direction",
     "Due",
     "Edge",
+    "Folder",
     "Lineage",
     "Node",
     "Stats",
@@ -82,8 +91,10 @@ __all__ = [
     "file",
     "files",
     "find",
+    "folder",
     "has_used",
     "head",
+    "hidden_versions",
     "history",
     "inputs",
     "is_page",
@@ -92,6 +103,7 @@ __all__ = [
     "lineage",
     "made_from",
     "metadata",
+    "numbers_in",
     "outputs",
     "page_position",
     "pages_of",
@@ -99,6 +111,8 @@ __all__ = [
     "pages_with",
     "protected",
     "reasons_to_keep",
+    "recent_runs",
+    "recent_versions",
     "references",
     "resolve",
     "rule_for",

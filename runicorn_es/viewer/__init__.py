@@ -1,1 +1,1 @@
-"""The pages: a server for browsers, on this machine, and what it draws."""
+"""The store in a browser: pages, a JSON API with the same content, and who may ask for them."""
