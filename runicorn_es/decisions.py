@@ -9,11 +9,12 @@ from typing import NoReturn
 
 import msgspec
 
-from runicorn_es import names, queries, settings
+from runicorn_es import dotted, names, queries, settings
 from runicorn_es.commands import (
     Command,
     CreateStore,
     DeleteVersion,
+    Describe,
     FinishPurge,
     FinishRun,
     LogArtifact,
@@ -26,7 +27,9 @@ from runicorn_es.commands import (
     RestoreVersion,
     RotateKey,
     SetAlias,
+    SetMetadata,
     SetRetention,
+    SetTags,
     StartRun,
     UseArtifact,
 )
@@ -78,6 +81,12 @@ def decide(command: Command, view: View) -> list[Draft]:
             return _set_alias(command, view)
         case RemoveAlias():
             return _remove_alias(command, view)
+        case SetTags():
+            return _set_tags(command, view)
+        case Describe():
+            return _describe(command, view)
+        case SetMetadata():
+            return _set_metadata(command, view)
         case DeleteVersion():
             return _delete_version(command, view)
         case RestoreVersion():
@@ -267,6 +276,47 @@ def _remove_alias(command: RemoveAlias, view: View) -> list[Draft]:
     _require_unprotected(view, command.name, command.alias, force=command.force)
     event = AliasRemoved(command.name, command.alias, previous, command.reason)
     return [Draft(names.spec(command.name, previous), (event,))]
+
+
+def _set_tags(command: SetTags, view: View) -> list[Draft]:
+    row = queries.resolve(view, command.reference)
+    present = queries.tags(view, row)
+    tags = sorted((set(present) | set(command.add)) - set(command.remove))
+    if tags == present:
+        return []
+    if len(tags) > settings.TAGS_MAX:
+        spec = names.spec(row.name, row.version)
+        raise Rejected(f"{spec} would have {len(tags)} tags, at most {settings.TAGS_MAX} are allowed; remove some")
+    return [_detail(row, TagsChanged(row.name, row.version, tuple(tags)))]
+
+
+def _describe(command: Describe, view: View) -> list[Draft]:
+    row = queries.resolve(view, command.reference)
+    if command.description == (queries.description(view, row) or ""):
+        return []
+    return [_detail(row, DescriptionChanged(row.name, row.version, command.description))]
+
+
+def _set_metadata(command: SetMetadata, view: View) -> list[Draft]:
+    row = queries.resolve(view, command.reference)
+    present = metadata = queries.metadata(view, row)
+    for key in command.remove:
+        metadata = dotted.without(metadata, key)
+    text = msgspec.json.encode(metadata | queries.json_object(command.changes))
+    # As texts: to Python, 1 and 1.0 and true are equal.
+    if text == msgspec.json.encode(present):
+        return []
+    if len(text) > settings.METADATA_BYTES_MAX:
+        raise Rejected(
+            f"the metadata of {names.spec(row.name, row.version)} would take {len(text)} bytes as JSON, at most "
+            f"{settings.METADATA_BYTES_MAX} are allowed; remove keys, or put large values into a file"
+        )
+    return [_detail(row, MetadataChanged(row.name, row.version, text.decode()))]
+
+
+def _detail(row: VersionRow, event: Event) -> Draft:
+    """Return a record of its own for what a purge of the version forgets."""
+    return Draft(names.spec(row.name, row.version), (event,), is_blankable=True)
 
 
 def _delete_version(command: DeleteVersion, view: View) -> list[Draft]:

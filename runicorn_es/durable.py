@@ -235,6 +235,17 @@ def locked(path: Path, *, wait_s: float, holder: str, poll_s: float = _WAIT_FIRS
         yield descriptor
 
 
+def holder_of(path: Path) -> str | None:
+    """Return who holds the exclusive lock of this file, in words; None when nobody does, or there is no such file."""
+    try:
+        with _open_lock(path, os.O_RDONLY) as descriptor:
+            if _try_lock(descriptor, fcntl.LOCK_SH, path):
+                return None
+            return _holder_in(descriptor)
+    except FileNotFoundError:
+        return None
+
+
 @contextmanager
 def leased(folder: Path, *, exclusive: bool = False, wait_s: float = 0.0) -> Iterator[None]:
     """Hold a shared (or exclusive) flock on a folder itself for the length of the block. Raises Busy after the wait."""
@@ -273,11 +284,16 @@ def _wait_for(descriptor: int, path: Path, *, wait_s: float, poll_s: float) -> N
     pause_s = poll_s
     while not _try_lock(descriptor, fcntl.LOCK_EX, path):
         if time.monotonic() >= deadline:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "an unknown process"
-            raise Busy(f"{path} is held by {holder}; waited {wait_s:g} s, nothing was changed; try again")
+            raise Busy(
+                f"{path} is held by {_holder_in(descriptor)}; waited {wait_s:g} s, nothing was changed; try again"
+            )
         # Waiters who all sleep the same time would all wake at the same time.
         time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
         pause_s = min(pause_s * 1.5, _WAIT_MOST_S)
+
+
+def _holder_in(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "an unknown process"
 
 
 def _try_lock(descriptor: int, kind: int, path: Path) -> bool:

@@ -1,15 +1,20 @@
 """What users ask of a store. Every method is one question, answered from one consistent state; nothing is changed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from runicorn_es import queries
 from runicorn_es.artifact.stored import ArtifactVersion
+from runicorn_es.consumers import ConsumerRow, all_consumers
+from runicorn_es.custom import Projected, Projection, installed
+from runicorn_es.errors import Rejected
 from runicorn_es.events import Event
+from runicorn_es.following import Following
+from runicorn_es.interests import parse_interests
 from runicorn_es.ledger import Ledger
 from runicorn_es.log import Record
 from runicorn_es.names import parse_reference
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
-from runicorn_es.queries import Direction, Due, Lineage
+from runicorn_es.queries import Direction, Due, Found, Lineage
 from runicorn_es.rules import Rule, read_rule
 
 
@@ -35,6 +40,39 @@ class Questions(Ledger):
         """
         with self.reading() as view:
             return queries.versions(view, name, deleted=deleted, after=after, limit=limit)
+
+    def search(
+        self,
+        query: str = "",
+        *,
+        sort: str | None = None,
+        after: str | None = None,
+        limit: int | None = None,
+        newest_of_each: bool = False,
+    ) -> Found:
+        """Return the versions that a query means, such as ``type:model tag:production val_acc>=0.9``.
+
+        docs/reference/search.md has the grammar. Only live versions are searched, unless the query says something of
+        their ``status``. sort: a field or a key of metadata, with ``-`` before it the largest first; else the newest
+        first. limit, after: a page of so many, and the ``next`` of the page before. newest_of_each: of each artifact
+        only the newest of what is meant.
+
+        Raises BadQuery, which points at the place, for what cannot be read.
+
+        Example: ``store.search("arch:ResNet* -tag:old", sort="-val_acc", limit=10).rows``
+        """
+        if limit is not None and limit < 1:
+            raise Rejected(f"limit must be at least 1, not {limit}")
+        with self.reading() as view:
+            return queries.search(
+                view,
+                query,
+                now_ns=self._ambient.now_ns(),
+                sort=sort,
+                after=after,
+                limit=limit,
+                newest_of_each=newest_of_each,
+            )
 
     def get(self, spec: str) -> ArtifactVersion:
         """Return a version by ``name``, ``name:v3``, ``name:alias`` or ``name@digest-prefix``. Records nothing."""
@@ -83,6 +121,39 @@ class Questions(Ledger):
             if not some:
                 return
             after = some[-1][0].index
+
+    def follow(self, after: int | None = None, *, on: Sequence[str] = (), timeout: float | None = None) -> Following:
+        """Tell what happens, event by event, for ever: what was written behind record ``after``, then what comes.
+
+        Yields ``Happened``, which unpacks as ``index, event``: in the order of the log, without a gap, whoever writes,
+        each as soon as no power cut can take it back, unlike answers from the tables, which may be ahead by what is
+        being synced. after: -1 from the first record on; None: only what comes now. on: only what one of these selects,
+        ``alias:production``, ``alias:NAME:production``, ``artifact:NAME``, ``type:model``, ``event:version`` (a tag of
+        the events page); files and references of versions only by ``event:file`` and ``event:reference``. timeout: end
+        when nothing came for so many seconds; 0: at the end of the log.
+
+        ``stop()`` ends it from another thread. What was blanked by a purge is not told. Raises Rejected.
+
+        Example: ``for index, event in store.follow(on=["alias:production"]): deploy(event.name, event.version)``
+        """
+        return Following(self, after, interests=parse_interests(on), timeout_s=timeout)
+
+    def project(self, projection: Projection | str) -> Projected:
+        """Return the rows of a projection of your own, a fold of all that happened, kept beside the store's tables.
+
+        projection: an object with ``name``, ``schema`` and ``apply(happened, rows)``, or the name under which an
+        installed package has one (entry points ``runicorn_es.projections``). A read-only store keeps the rows in
+        memory.
+
+        Raises Rejected, Unknown; what ``apply`` raises passes through, and changes nothing.
+
+        Example: ``with store.project(VersionsPerDay()) as own, own.reading() as rows: days = list(rows.scan(b""))``
+        """
+        return Projected(self, installed(projection) if isinstance(projection, str) else projection)
+
+    def consumers(self) -> list[ConsumerRow]:
+        """Return the consumers of the store, by name: how far each is, and whether it is at work."""
+        return all_consumers(self)
 
     def protected(self) -> list[str]:
         """Return the protected aliases, sorted."""

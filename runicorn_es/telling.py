@@ -36,6 +36,7 @@ from runicorn_es.events import (
     VersionRestored,
     VersionUsed,
 )
+from runicorn_es.following import Happened
 from runicorn_es.log import Record
 from runicorn_es.log.record import COMMIT, FIRST, PAGE, is_blank
 from runicorn_es.names import Digest
@@ -64,6 +65,32 @@ def told(store: Store, after: int) -> Iterator[Told]:
             with store.reading() as view:
                 batch, is_known = _batch_of(view, record.index), True
         yield Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended)))
+
+
+def told_between(view: View, begin: int, end: int) -> list[Told]:
+    """Return the records from index ``begin`` on and before ``end``."""
+    found: list[Told] = []
+    batch = _NOBODY
+    for record, events in queries.history(view, begin - 1, end):
+        if record.flags & FIRST or not found:
+            batch = _batch_of(view, record.index)
+        found.append(Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended))))
+    return found
+
+
+def followed(store: Store, after: int) -> Iterator[Told]:
+    """Yield the acknowledged records beyond index ``after``, in order, and for ever what comes then."""
+    with store.follow(after) as following:
+        for one in following.records():
+            yield Told(one.record, one.by, tuple(event for _, event in one.events))
+
+
+def told_of(happened: Happened) -> Told:
+    """Return one event that a follower was told of as a record with nothing else in it."""
+    record = Record(
+        happened.index, happened.time_ns, 0, happened.subject, b"", b"", happened.leaf, b"", 0, 0, 0
+    )  # fmt: skip
+    return Told(record, happened.by, (happened.event,))
 
 
 def sentences(one: Told) -> Iterator[str]:

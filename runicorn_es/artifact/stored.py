@@ -130,6 +130,12 @@ class ArtifactVersion:
             return queries.tags(view, self._row(view))
 
     @property
+    def description(self) -> str | None:
+        """Return its description, or None."""
+        with self._reading() as view:
+            return queries.description(view, self._row(view))
+
+    @property
     def metadata(self) -> dict[str, Any]:
         """Return its metadata."""
         with self._reading() as view:

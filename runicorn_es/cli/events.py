@@ -1,15 +1,12 @@
 """``events``: the log, readably."""
 
 import sys
-import time
 from typing import Annotated
 
 import typer
 
 from runicorn_es.cli import late, opening, output
 from runicorn_es.cli.asked import asked
-
-_PAUSE_S = 0.5
 
 
 def events(
@@ -25,14 +22,11 @@ def events(
     Each line has the index of the record, when, by whom, and what happened.
     """
     with opening.reading(asked(context)) as store:
-        while True:
-            for one in late.telling.told(store, after):
-                after = one.record.index
-                _show(one, as_json=asked(context).as_json)
-            sys.stdout.flush()
-            if not follow:
-                return
-            time.sleep(_PAUSE_S)
+        found = late.telling.followed(store, after) if follow else late.telling.told(store, after)
+        for one in found:
+            _show(one, as_json=asked(context).as_json)
+            if follow:
+                sys.stdout.flush()
 
 
 def _show(one: "late.telling.Told", *, as_json: bool) -> None:

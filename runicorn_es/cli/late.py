@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import webbrowser
+
     import msgspec
     from rich import console, progress
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
         audit,
         durable,
         events,
+        following,
         founding,
         layout,
         location,
@@ -34,10 +37,11 @@ if TYPE_CHECKING:
         telling,
     )
     from runicorn_es.artifact import patterns, stored
-    from runicorn_es.cli import checkup
+    from runicorn_es.cli import checkup, handler
     from runicorn_es.projections import rows
     from runicorn_es.signing import checkpoint as signed
     from runicorn_es.signing import note
+    from runicorn_es.viewer import serving
 
 __all__ = [
     "artifact",
@@ -46,7 +50,9 @@ __all__ = [
     "console",
     "durable",
     "events",
+    "following",
     "founding",
+    "handler",
     "layout",
     "location",
     "msgspec",
@@ -62,6 +68,7 @@ __all__ = [
     "repair",
     "rows",
     "rules",
+    "serving",
     "settings",
     "signed",
     "signing",
@@ -69,6 +76,7 @@ __all__ = [
     "stored",
     "tables",
     "telling",
+    "webbrowser",
 ]
 
 _MODULES = {
@@ -78,7 +86,9 @@ _MODULES = {
     "console": "rich.console",
     "durable": "runicorn_es.durable",
     "events": "runicorn_es.events",
+    "following": "runicorn_es.following",
     "founding": "runicorn_es.founding",
+    "handler": "runicorn_es.cli.handler",
     "layout": "runicorn_es.layout",
     "location": "runicorn_es.location",
     "msgspec": "msgspec",
@@ -94,6 +104,7 @@ _MODULES = {
     "repair": "runicorn_es.repair",
     "rows": "runicorn_es.projections.rows",
     "rules": "runicorn_es.rules",
+    "serving": "runicorn_es.viewer.serving",
     "settings": "runicorn_es.settings",
     "signed": "runicorn_es.signing.checkpoint",
     "signing": "runicorn_es.signing",
@@ -101,6 +112,7 @@ _MODULES = {
     "stored": "runicorn_es.artifact.stored",
     "tables": "runicorn_es.tables",
     "telling": "runicorn_es.telling",
+    "webbrowser": "webbrowser",
 }
 
 if not TYPE_CHECKING:

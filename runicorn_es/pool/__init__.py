@@ -21,6 +21,7 @@ from blake3 import blake3
 from runicorn_es import durable, settings
 from runicorn_es.cold import Packs
 from runicorn_es.errors import BlobDamaged
+from runicorn_es.hashing import hasher
 from runicorn_es.layout import Layout
 from runicorn_es.names import DIGEST_BYTES, Digest
 from runicorn_es.pool.hashed import HashedBlobs
@@ -205,19 +206,19 @@ def hash_file(descriptor: int, size_bytes: int) -> bytes:
 
     Reads and does not map: a file that somebody else cuts meanwhile would kill the process.
     """
-    hasher = blake3(max_threads=blake3.AUTO)
+    hashed = hasher()
     buffer = memoryview(bytearray(min(size_bytes, settings.HASH_STEP_BYTES)))
     offset = 0
     while offset < size_bytes and (count := os.preadv(descriptor, [buffer], offset)):
-        hasher.update(buffer[:count])
+        hashed.update(buffer[:count])
         offset += count
-    return hasher.digest()
+    return hashed.digest()
 
 
-def hash_range(hasher: blake3, descriptor: int, offset: int, size_bytes: int) -> None:
+def hash_range(hashed: blake3, descriptor: int, offset: int, size_bytes: int) -> None:
     """Add a range of an open file of our own to a hash. ``offset`` must be a multiple of the page size."""
     with mmap.mmap(descriptor, size_bytes, prot=mmap.PROT_READ, offset=offset) as mapped:
-        hasher.update(mapped)
+        hashed.update(mapped)
 
 
 def create_pool(layout: Layout) -> None:

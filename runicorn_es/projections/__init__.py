@@ -11,12 +11,24 @@ import msgspec
 from runicorn_es import codec
 from runicorn_es.log import Position, Record
 from runicorn_es.log.record import COMPRESSED, PAGE, is_blank
-from runicorn_es.projections import batches, blanks, catalog, counts, lineage, pages, places, purges, rules, tree
+from runicorn_es.projections import (
+    batches,
+    blanks,
+    catalog,
+    counts,
+    lineage,
+    pages,
+    places,
+    purges,
+    rules,
+    search,
+    tree,
+)
 from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.tables import Reader, Writer
 
-SCHEMA = 3
+SCHEMA = 5
 _CURSOR = b"c"
 _FOLDS = (
     places.apply,
@@ -29,8 +41,12 @@ _FOLDS = (
     counts.apply,
     purges.apply,
     rules.apply,
+    search.apply,
 )
 _KINDS = {
+    b"B": "blocks of cards",
+    b"C": "cards to search by",
+    b"M": "marks of changed cards",
     b"a": "artifacts",
     b"c": "cursor",
     b"d": "digests of versions",

@@ -64,7 +64,8 @@ from runicorn_es.queries.keeping import (
     unfinished_purges,
     unpurged,
 )
-from runicorn_es.queries.records import batch_of_key, head, history, is_page, page_position, tip
+from runicorn_es.queries.records import batch_of_key, begin_of_batch, head, history, is_page, page_position, tip
+from runicorn_es.queries.search import Found, search
 from runicorn_es.queries.view import View
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "Due",
     "Edge",
     "Folder",
+    "Found",
     "Lineage",
     "Node",
     "Stats",
@@ -84,6 +86,7 @@ __all__ = [
     "artifact",
     "artifacts",
     "batch_of_key",
+    "begin_of_batch",
     "created",
     "description",
     "details",
@@ -120,6 +123,7 @@ __all__ = [
     "run",
     "run_started",
     "runs",
+    "search",
     "stats",
     "tags",
     "tip",

@@ -62,7 +62,7 @@ def recent_versions(
 
 
 def hidden_versions(view: View, limit: int) -> list[VersionRow]:
-    """Return so many of the versions that are deleted and can be restored. Looks at the rows of all until it has them."""
+    """Return so many of the versions that are deleted and can be restored. Looks at one row after another for them."""
     return list(islice((row for row in VERSIONS.scan(view.rows) if row.status == "deleted"), limit))
 
 

@@ -49,10 +49,10 @@ def tags(view: View, row: VersionRow) -> list[str]:
 
 
 def description(view: View, row: VersionRow) -> str | None:
-    """Return the description of a version."""
+    """Return the description of a version, or None. An event that says nothing took it away."""
     if row.description_position < 0 or row.status == PURGED:
         return None
-    return event_at(view, row.description_position, DescriptionChanged).description
+    return event_at(view, row.description_position, DescriptionChanged).description or None
 
 
 def files(view: View, row: VersionRow, *, prefix: str = "") -> Iterator[FileAdded]:

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from runicorn_es import codec
 from runicorn_es.events import Event
-from runicorn_es.log import Record
-from runicorn_es.log.record import COMPRESSED, PAGE, is_blank
+from runicorn_es.log import Position, Record
+from runicorn_es.log.record import COMPRESSED, FIRST, PAGE, is_blank
 from runicorn_es.projections import batches, pages, tree
 from runicorn_es.projections.tree import Tip
 from runicorn_es.queries.view import View
@@ -27,6 +27,15 @@ def history(view: View, after: int, before: int | None = None) -> Iterator[tuple
     for index in range(after + 1, end):
         found = view.record(index)
         yield found, () if is_blank(found) else codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
+
+
+def begin_of_batch(view: View, index: int) -> Position:
+    """Return where the batch begins that this record is of. Raises IndexError beyond the end."""
+    found = view.record(index)
+    while not found.flags & FIRST:
+        index -= 1
+        found = view.record(index)
+    return Position(found.index, found.segment, found.offset, found.previous_leaf)
 
 
 def is_page(record: Record) -> bool:

@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock, Thread
+import time
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
+from runicorn_es import queries
 from runicorn_es.errors import Rejected
-from runicorn_es.queries import View
+from runicorn_es.queries import Found, View
 from runicorn_es.store import Store
 
-Found = TypeVar("Found")
+Made = TypeVar("Made")
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
 Number = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
@@ -22,14 +24,15 @@ Words = Annotated[str, msgspec.Meta(max_length=1000)]
 Moment = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
-class Job(Generic[Found]):
+class Job(Generic[Made]):
     """Something that takes long, done once at a time behind the pages; what it found last is kept."""
 
-    def __init__(self, work: Callable[[], Found]) -> None:
+    def __init__(self, work: Callable[[], Made]) -> None:
         self._work = work
         self._lock = Lock()
         self.is_running = False
-        self.found: Found | None = None
+        self.found: Made | None = None
+        self.finished_ns = 0
         self.failure: str | None = None
 
     def start(self) -> None:
@@ -46,6 +49,7 @@ class Job(Generic[Found]):
         except Exception as error:  # noqa: BLE001 - whatever it is, the page says it
             self.failure = str(error) or type(error).__name__
         finally:
+            self.finished_ns = time.time_ns()
             self.is_running = False
 
 
@@ -56,6 +60,8 @@ class Desk:
         self.store = store
         self.is_read_only = is_read_only or store.is_read_only
         self.counting = Job(store.stats)
+        self.verifying = Job(store.audit)
+        self.reclaiming = Job(lambda: store.reclaim(dry_run=True))
 
     @contextmanager
     def reading(self, as_of: str | None = None) -> Iterator[View]:
@@ -64,3 +70,12 @@ class Desk:
             raise Rejected("this store cannot be looked at as of another moment yet")
         with self.store.reading() as view:
             yield view
+
+    def head(self) -> int:
+        """Return how many records there are now."""
+        with self.store.reading() as view:
+            return queries.head(view)[0]
+
+    def search(self, view: View, query: str, *, sort: str | None, after: str | None, limit: int) -> Found:
+        """Return a page of the versions that a query means. Raises BadQuery."""
+        return queries.search(view, query, now_ns=time.time_ns(), sort=sort, after=after, limit=limit)

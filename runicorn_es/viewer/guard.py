@@ -7,7 +7,6 @@ HTTP's own login, which browsers ask for by themselves, or as a bearer token.
 """
 
 from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Collection
 import hmac
 import ipaddress
@@ -15,6 +14,7 @@ import re
 from urllib.parse import urlsplit
 
 import msgspec
+from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -165,7 +165,7 @@ def _shows(authorization: str, token: str) -> bool:
     if scheme.lower() == "basic":
         try:
             password = b64decode(value.strip(), validate=True).decode("utf-8", "replace").partition(":")[2]
-        except NotBase64:
+        except ValueError:
             return False
         return is_same(password, token)
     return False
@@ -186,5 +186,5 @@ class _Limited:
         message = await self._receive()
         self._size_bytes += len(message.get("body", b""))
         if self._size_bytes > settings.REQUEST_BYTES_MAX:
-            return {"type": "http.disconnect"}
+            raise HTTPException(413, f"A request has at most {settings.REQUEST_BYTES_MAX:,} bytes.")
         return message

@@ -60,6 +60,8 @@ def full(root, tmp_path):
         run.use_artifact("data")
         run.log_artifact(rn.Artifact("m", "model", "what it is", {"n": 1}).add_file(file).add_tags("t"), ["production"])
     (root / "log" / "quarantine" / "kept").write_bytes(b"torn")
+    with rn.open_store(root) as store:
+        store.consumer("deploy", after=-1).close()
 
 
 @pytest.mark.parametrize(
@@ -69,11 +71,15 @@ def full(root, tmp_path):
         "versions m",
         "show data",
         "files m",
+        "search type:model --limit 1",
         "add m model.pth",
         "get m out",
         "checkout m --into work",
         "alias m:v1 staging",
         "unalias m:production",
+        "tag m checked",
+        "describe m text",
+        "annotate m n=2",
         "lineage m",
         "stats",
         "delete m:v1 --force --yes",
@@ -85,6 +91,8 @@ def full(root, tmp_path):
         "explain m:v1",
         "compact m:v1",
         "runs",
+        "consumers",
+        "watch --from start --on event:version --exec true --timeout 0s",
         "rebuild",
         "doctor",
         "audit",
@@ -111,7 +119,8 @@ def test_an_answer_in_json_has_the_documented_shape(cli, full, root, tmp_path, m
     answer = cli(*line.split(), "--json")
 
     assert (answer.code, answer.err) == (0, "")
-    require_shape(answer.json(), EXAMPLES[answer.json()["schema"]], line)
+    answered = json.loads(answer.lines()[0]) if line.startswith("watch") else answer.json()
+    require_shape(answered, EXAMPLES[answered["schema"]], line)
 
 
 def test_each_line_of_events_in_json_has_the_documented_shape(cli, full):
@@ -140,7 +149,8 @@ def test_every_documented_shape_is_one_that_is_checked():
         "key",
         "checkout",
     }
-    others |= {"protect", "purge", "gc", "retention", "explain", "compact"}
+    others |= {"search", "tag", "describe", "annotate"}
+    others |= {"protect", "purge", "gc", "retention", "explain", "compact", "consumers", "watched"}
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
 

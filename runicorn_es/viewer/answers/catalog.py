@@ -19,6 +19,8 @@ _KEYS = {
     "versions": lambda row: row.live,
 }
 
+_SEARCH_SORT = {"name": "name", "size": "-size"}
+
 
 class Totals(msgspec.Struct, frozen=True):
     """Sums over the store. What concerns the pool is None while it is being counted; sizes in bytes."""
@@ -89,6 +91,7 @@ class Overview(msgspec.Struct, frozen=True):
     found: int
     pages: int
     next: str | None = None
+    hints: list[str] = []
 
 
 class ArtifactsAsked(msgspec.Struct, frozen=True):
@@ -174,10 +177,12 @@ def version_line(view: View, row: VersionRow, aliases: list[str] | None = None) 
 
 
 def _searched(desk: Desk, asked: OverviewAsked) -> Overview:
-    found, total, after = desk.search(asked)
+    query = asked.q if asked.type is None else f"{asked.q} type:{asked.type}"
     with desk.reading(asked.as_of) as view:
-        lines = [version_line(view, row) for row in found]
-        return Overview(_totals(desk, view, asked.as_of), [], lines, total, 1, after)
+        found = desk.search(view, query, sort=_SEARCH_SORT.get(asked.sort), after=asked.after, limit=asked.limit)
+        lines = [version_line(view, row) for row in found.rows]
+        totals = _totals(desk, view, asked.as_of)
+        return Overview(totals, [], lines, found.total, 1, found.next, list(found.hints))
 
 
 def _totals(desk: Desk, view: View, as_of: str | None) -> Totals:

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from runicorn_es import names, queries
-from runicorn_es.artifact.stored import Metadata, describe, to_datetime
+from runicorn_es.artifact.stored import Metadata, describe
 from runicorn_es.projections.rows import READY, VersionRow
 from runicorn_es.queries import View
 from runicorn_es.viewer.answers.catalog import VersionLine, version_line
@@ -41,7 +41,6 @@ class VersionPage(msgspec.Struct, frozen=True):
     latest: int
     newest: int
     position: int
-    undescribed_keys: int = 0
 
 
 class VersionsAsked(msgspec.Struct, frozen=True):
@@ -63,13 +62,14 @@ class VersionInHistory(msgspec.Struct, frozen=True):
 
 
 class AliasMove(msgspec.Struct, frozen=True):
-    """An alias came to point to a version, or (``version`` is None) to none, when a record was written."""
+    """An alias came to point to a version, or (``version`` is None) to none, by the record at ``index``."""
 
     alias: str
     version: int | None
     previous: int | None
     index: int
     at: datetime
+    user: str
     reason: str | None
 
 
@@ -85,6 +85,7 @@ class VersionHistory(msgspec.Struct, frozen=True):
     keys: list[str]
     plot: Plot | None
     next: int | None
+    moves: list[AliasMove] = []
 
 
 def version(desk: Desk, asked: VersionAsked) -> VersionPage:
@@ -149,7 +150,9 @@ def _drawn(view: View, asked: VersionsAsked) -> Plot | None:
     rows.reverse()
     if asked.plot in {None, "size"}:
         return plot("size", [(row.version, float(row.size_bytes)) for row in rows], is_size=True)
-    values = ((row.version, dict(queries.numbers_in(queries.metadata(view, row))).get(asked.plot or "")) for row in rows)
+    values = (
+        (row.version, dict(queries.numbers_in(queries.metadata(view, row))).get(asked.plot or "")) for row in rows
+    )
     return plot(asked.plot or "", [(number, value) for number, value in values if value is not None])
 
 
@@ -161,8 +164,3 @@ def _value_at(values: dict[str, Any], dotted: str) -> str | None:
             return None
         found = found[key]
     return found if isinstance(found, str) else msgspec.json.encode(found).decode()
-
-
-def moved(alias: str, *, version: int | None, previous: int | None, index: int, time_ns: int, reason: str | None) -> AliasMove:
-    """Return a move of an alias as the time line has it."""
-    return AliasMove(alias, version, previous, index, to_datetime(time_ns), reason)
