@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from runicorn_es.artifact import Artifact, ArtifactVersion, File, Manifest, Metadata, VersionNumber
     from runicorn_es.compact import Compacted
+    from runicorn_es.consumers import Consumer
+    from runicorn_es.custom import Projected, Projection
     from runicorn_es.errors import (
+        BadQuery,
         BlobDamaged,
         Busy,
         Conflict,
@@ -27,8 +30,9 @@ if TYPE_CHECKING:
         WriteFailed,
     )
     from runicorn_es.explain import Explanation
+    from runicorn_es.following import Following, Happened
     from runicorn_es.purge import Purged
-    from runicorn_es.queries import Due
+    from runicorn_es.queries import Changes, Diff, Due, Found, Step
     from runicorn_es.reclaim import Reclaimable, Reclaimed
     from runicorn_es.rules import Rule
     from runicorn_es.run import Run, finish, init
@@ -39,18 +43,27 @@ __version__ = "0.1.0"
 __all__ = [
     "Artifact",
     "ArtifactVersion",
+    "BadQuery",
     "Batch",
     "BlobDamaged",
     "Busy",
+    "Changes",
     "Compacted",
     "Conflict",
+    "Consumer",
     "Damaged",
+    "Diff",
     "DiskFull",
     "Due",
     "Explanation",
     "File",
+    "Following",
+    "Found",
+    "Happened",
     "Manifest",
     "Metadata",
+    "Projected",
+    "Projection",
     "Purged",
     "Reclaimable",
     "Reclaimed",
@@ -58,6 +71,7 @@ __all__ = [
     "Rule",
     "Run",
     "RunicornError",
+    "Step",
     "Store",
     "TooNew",
     "Unknown",
@@ -74,6 +88,7 @@ _ROOMS = {
     "artifact": ("Artifact", "ArtifactVersion", "File", "Manifest", "Metadata", "VersionNumber"),
     "compact": ("Compacted",),
     "errors": (
+        "BadQuery",
         "BlobDamaged",
         "Busy",
         "Conflict",
@@ -85,9 +100,12 @@ _ROOMS = {
         "Unknown",
         "WriteFailed",
     ),
+    "consumers": ("Consumer",),
+    "custom": ("Projected", "Projection"),
     "explain": ("Explanation",),
+    "following": ("Following", "Happened"),
     "purge": ("Purged",),
-    "queries": ("Due",),
+    "queries": ("Changes", "Diff", "Due", "Found", "Step"),
     "reclaim": ("Reclaimable", "Reclaimed"),
     "rules": ("Rule",),
     "run": ("Run", "finish", "init"),

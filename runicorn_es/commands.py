@@ -86,6 +86,29 @@ class ProtectAlias(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+class SetTags(msgspec.Struct, frozen=True):
+    """Add tags to a version, and take others from it."""
+
+    reference: Reference
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class Describe(msgspec.Struct, frozen=True):
+    """Set the description of a version; empty: there is none any more."""
+
+    reference: Reference
+    description: str
+
+
+class SetMetadata(msgspec.Struct, frozen=True):
+    """Set keys of a version's metadata (``changes``: a JSON object), after others are removed by their dotted keys."""
+
+    reference: Reference
+    changes: str = "{}"
+    remove: tuple[str, ...] = ()
+
+
 class DeleteVersion(msgspec.Struct, frozen=True):
     """Hide a version; ``force`` does so although an alias or the inputs of a run point to it."""
 
@@ -123,6 +146,14 @@ class SetRetention(msgspec.Struct, frozen=True):
 
     selection: Selection
     rule: Rule | None
+
+
+class Undo(msgspec.Struct, frozen=True):
+    """Take back what a record did; ``force`` as for the command that does so."""
+
+    index: int
+    reason: str | None = None
+    force: bool = False
 
 
 class NotePacked(msgspec.Struct, frozen=True):
@@ -170,12 +201,16 @@ Command = (
     | UseArtifact
     | SetAlias
     | RemoveAlias
+    | SetTags
+    | Describe
+    | SetMetadata
     | DeleteVersion
     | RestoreVersion
     | ProtectAlias
     | Purge
     | FinishPurge
     | SetRetention
+    | Undo
     | NotePacked
     | NoteReclaimed
     | NoteRecovery

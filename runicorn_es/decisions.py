@@ -9,11 +9,12 @@ from typing import NoReturn
 
 import msgspec
 
-from runicorn_es import names, queries, settings
+from runicorn_es import dotted, names, queries, settings, undoing
 from runicorn_es.commands import (
     Command,
     CreateStore,
     DeleteVersion,
+    Describe,
     FinishPurge,
     FinishRun,
     LogArtifact,
@@ -26,8 +27,11 @@ from runicorn_es.commands import (
     RestoreVersion,
     RotateKey,
     SetAlias,
+    SetMetadata,
     SetRetention,
+    SetTags,
     StartRun,
+    Undo,
     UseArtifact,
 )
 from runicorn_es.errors import Conflict, Rejected, Unknown
@@ -78,6 +82,12 @@ def decide(command: Command, view: View) -> list[Draft]:
             return _set_alias(command, view)
         case RemoveAlias():
             return _remove_alias(command, view)
+        case SetTags():
+            return _set_tags(command, view)
+        case Describe():
+            return _describe(command, view)
+        case SetMetadata():
+            return _set_metadata(command, view)
         case DeleteVersion():
             return _delete_version(command, view)
         case RestoreVersion():
@@ -92,6 +102,8 @@ def decide(command: Command, view: View) -> list[Draft]:
             return [Draft("", (finished,))] if is_left else []
         case SetRetention():
             return _set_retention(command, view)
+        case Undo():
+            return _undo(command, view)
         case NotePacked():
             return [Draft("", (BlobsPacked(command.count, command.size_bytes, command.packed_bytes),))]
         case NoteReclaimed():
@@ -269,6 +281,47 @@ def _remove_alias(command: RemoveAlias, view: View) -> list[Draft]:
     return [Draft(names.spec(command.name, previous), (event,))]
 
 
+def _set_tags(command: SetTags, view: View) -> list[Draft]:
+    row = queries.resolve(view, command.reference)
+    present = queries.tags(view, row)
+    tags = sorted((set(present) | set(command.add)) - set(command.remove))
+    if tags == present:
+        return []
+    if len(tags) > settings.TAGS_MAX:
+        spec = names.spec(row.name, row.version)
+        raise Rejected(f"{spec} would have {len(tags)} tags, at most {settings.TAGS_MAX} are allowed; remove some")
+    return [_detail(row, TagsChanged(row.name, row.version, tuple(tags)))]
+
+
+def _describe(command: Describe, view: View) -> list[Draft]:
+    row = queries.resolve(view, command.reference)
+    if command.description == (queries.description(view, row) or ""):
+        return []
+    return [_detail(row, DescriptionChanged(row.name, row.version, command.description))]
+
+
+def _set_metadata(command: SetMetadata, view: View) -> list[Draft]:
+    row = queries.resolve(view, command.reference)
+    present = metadata = queries.metadata(view, row)
+    for key in command.remove:
+        metadata = dotted.without(metadata, key)
+    text = msgspec.json.encode(metadata | queries.json_object(command.changes))
+    # As texts: to Python, 1 and 1.0 and true are equal.
+    if text == msgspec.json.encode(present):
+        return []
+    if len(text) > settings.METADATA_BYTES_MAX:
+        raise Rejected(
+            f"the metadata of {names.spec(row.name, row.version)} would take {len(text)} bytes as JSON, at most "
+            f"{settings.METADATA_BYTES_MAX} are allowed; remove keys, or put large values into a file"
+        )
+    return [_detail(row, MetadataChanged(row.name, row.version, text.decode()))]
+
+
+def _detail(row: VersionRow, event: Event) -> Draft:
+    """Return a record of its own for what a purge of the version forgets."""
+    return Draft(names.spec(row.name, row.version), (event,), is_blankable=True)
+
+
 def _delete_version(command: DeleteVersion, view: View) -> list[Draft]:
     row = queries.resolve(view, command.reference, deleted=True)
     spec = names.spec(row.name, row.version)
@@ -344,6 +397,13 @@ def _set_retention(command: SetRetention, view: View) -> list[Draft]:
     if (NO_RULE if present is None else present.rule) == rule:
         return []
     return [Draft("", (RetentionSet(str(selection), rule),))]
+
+
+def _undo(command: Undo, view: View) -> list[Draft]:
+    drafts: list[Draft] = []
+    for opposite in undoing.opposites(view, command.index, command.reason, force=command.force):
+        drafts += [opposite] if isinstance(opposite, Draft) else decide(opposite, view)
+    return drafts
 
 
 def _points_to(view: View, name: str, alias: str) -> int | None:

@@ -3,6 +3,7 @@
     RunicornError
     ├── Rejected          change the request                        exit 2    (ValueError)
     │   ├── Unknown       no such artifact, version, alias or run             (LookupError)
+    │   ├── BadQuery      a query that cannot be read, and where
     │   └── Conflict      the store moved on meanwhile; look again
     ├── DiskFull          make room; deleting still works           exit 1    (OSError)
     ├── Busy              retry later; somebody holds the lock      exit 75   (TimeoutError)
@@ -29,6 +30,18 @@ class Rejected(RunicornError, ValueError):
 
 class Unknown(Rejected, LookupError):
     """What was named does not exist here; the message names what exists nearby."""
+
+
+class BadQuery(Rejected):
+    """A query cannot be read. ``place`` is where in ``query`` it stops making sense, ``reason`` why."""
+
+    def __init__(self, reason: str, query: str, place: int) -> None:
+        # The end of a line within the query would tear the mark from what it points at.
+        shown = "".join(character if character.isprintable() else " " for character in query)
+        super().__init__(f"{reason}\n  {shown}\n  {' ' * place}^")
+        self.reason = reason
+        self.query = query
+        self.place = place
 
 
 class Conflict(Rejected):

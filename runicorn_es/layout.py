@@ -33,6 +33,8 @@ class Layout:
         self.boot = root / "projections" / "boot"
         self.tables = root / "projections" / "tables"
         self.recount = root / "projections" / "recount"
+        self.custom = root / "projections" / "custom"
+        self.consumers = root / "consumers"
         self.keys = root / "keys"
         self.downloads = root / "downloads"
         self.checkouts = root / "downloads" / ".checkouts"

@@ -4,7 +4,7 @@ A purge is decided by an event, which stays, and is carried out in steps that ma
 1. the blobs that only purged versions named, loose and in packs, what was downloaded of them into the store, what
    remembers their paths;
 2. the payloads of their records, overwritten in place: the headers stay, and with them every checkpoint and proof;
-3. the tables, made anew, for LMDB's freed pages keep what they held;
+3. the tables, made anew, for LMDB's freed pages keep what they held; those of users' own projections, wiped;
 4. an event that says that nothing is left.
 Until the last, whoever opens the store goes on with it. Nobody takes blobs in meanwhile.
 """
@@ -16,7 +16,7 @@ import shutil
 
 import msgspec
 
-from runicorn_es import checkout, durable, queries, reclaim, settings
+from runicorn_es import checkout, custom, durable, queries, reclaim, settings
 from runicorn_es.commands import FinishPurge
 from runicorn_es.errors import Unknown
 from runicorn_es.ledger import Ledger
@@ -53,6 +53,7 @@ def finish(ledger: Ledger, *, wait_s: float = settings.LOCK_WAIT_S) -> tuple[int
         _remove_downloads(ledger, begun)
         checkout.forget(ledger.layout, blobs.keys(), paths)
         ledger.forget(blanked, blobs.keys())
+        custom.wipe_all(ledger.layout)
         gone = len(removed.keys() | cold), sum(removed.values()) + freed_bytes
         ledger.execute(FinishPurge(max(purge.position for purge in begun), *gone))
         return gone

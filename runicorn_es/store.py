@@ -1,18 +1,18 @@
 """What users ask of a store and have it do. Every method is one command or one query."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 import warnings
 
 import msgspec
 
-from runicorn_es import codec, decisions, names, purge, queries, reclaim, settings
-from runicorn_es.artifact.draft import Artifact
-from runicorn_es.artifact.json_values import is_count
+from runicorn_es import codec, consumers, decisions, names, purge, queries, reclaim, settings
+from runicorn_es.artifact.draft import Artifact, parse_description
+from runicorn_es.artifact.json_values import is_count, to_json
 from runicorn_es.artifact.paging import pages_of, require_tree
 from runicorn_es.artifact.stored import VersionNumber
 from runicorn_es.audit import Report, audit
@@ -21,22 +21,29 @@ from runicorn_es.cold import require_chunker
 from runicorn_es.commands import (
     Command,
     DeleteVersion,
+    Describe,
     LogArtifact,
     ProtectAlias,
     Purge,
     RemoveAlias,
     RestoreVersion,
     SetAlias,
+    SetMetadata,
     SetRetention,
+    SetTags,
+    Undo,
 )
 from runicorn_es.compact import Compacted, compact, seldom_asked_for
+from runicorn_es.consumers import Consumer
 from runicorn_es.errors import Busy, Rejected, RunicornError, WriteFailed
 from runicorn_es.events import Event, FileAdded, VersionCreated, VersionPurged
 from runicorn_es.explain import Explanation, explain
+from runicorn_es.interests import parse_interests
 from runicorn_es.location import storage_root
 from runicorn_es.moments import AsOf, Moment
 from runicorn_es.names import Reference, parse_reference
 from runicorn_es.notary import Notary
+from runicorn_es.patches import patches
 from runicorn_es.pool.ingest import Progress, Stored, taking_in
 from runicorn_es.pool.materialize import Mode
 from runicorn_es.pool.stat_cache import TableStatCache
@@ -186,6 +193,32 @@ class Store(Notary):
         """End the protection of an alias."""
         self.execute(ProtectAlias(names.parse_alias(alias), is_protected=False, reason=reason))
 
+    def set_tags(self, spec: str, add: Sequence[str] | str = (), remove: Sequence[str] | str = ()) -> None:
+        """Add tags to a version and take others from it; one that is there, or is not, already is no error.
+
+        Raises Unknown, and Rejected for what is no tag or both added and removed.
+
+        Example: ``store.set_tags("resnet50-model:v3", add=["checked"], remove=["new"])``
+        """
+        self.execute(_tags_to_set(spec, add, remove))
+
+    def describe(self, spec: str, text: str | None) -> None:
+        """Set the description of a version; None takes it away. Raises Unknown, Rejected."""
+        self.execute(_description_to_set(spec, text))
+
+    def set_metadata(
+        self, spec: str, changes: Mapping[str, Any] | None = None, *, remove: Sequence[str] | str = ()
+    ) -> None:
+        """Set keys of a version's metadata, leaving the others as they are.
+
+        changes: keys and their new values; a value that is a dictionary takes the place of the one that was there.
+        remove: keys to take away before, inner ones with dots; one that is not there is no error. Raises Unknown, and
+        Rejected for what JSON cannot hold.
+
+        Example: ``store.set_metadata("resnet50-model:v3", {"val_acc": 0.92}, remove=["train.lr"])``
+        """
+        self.execute(_metadata_to_set(spec, changes, remove))
+
     def delete(self, spec: str, *, reason: str | None = None, force: bool = False) -> None:
         """Hide a version; ``restore`` brings it back. Its number is never given again.
 
@@ -265,6 +298,31 @@ class Store(Notary):
             None if purge_after is None else parse_span(purge_after),
         )
         self.execute(SetRetention(parse_selection(selection), None if rule == Rule() else rule))
+
+    def undo(self, index: int, *, reason: str | None = None, force: bool = False) -> tuple[Event, ...]:
+        """Take back what a record did: append its opposite, and return its events. The record stays where it is.
+
+        An alias points to where it pointed before, a deleted version is restored, a restored one deleted; tags,
+        metadata, description, protection and rules of retention become what they were. An undo can be undone. index:
+        as ``history`` and ``events`` tell it. force: move a protected alias, delete a version in use.
+
+        Raises Rejected where there is no opposite (a version that was logged, a purge, a use), Conflict when the same
+        was changed again since, Unknown for a record that is not there.
+
+        Example: ``store.undo(store.history("resnet:production")[0].index, reason="worse on the new data")``
+        """
+        return self.execute(Undo(index, reason, force))
+
+    def patch(self, old: str, new: str | None = None) -> Iterator[str]:
+        """Yield what is different within files, as lines: of text files as ``diff -u`` does, of safetensors by tensor.
+
+        old, new: as for ``diff``. Of other files, and of those beyond 4 MiB, it is only said that they differ. Raises
+        as ``diff``, and BlobDamaged.
+
+        Example: ``print("\\n".join(store.patch("config:v1", "config:v2")))``
+        """
+        found = self.diff(old, new)
+        return patches(self.pool, found)
 
     def reclaim(
         self,
@@ -377,6 +435,32 @@ class Store(Notary):
         folder = Path(target).expanduser()
         return check_out(self.pool, wanted, folder, mode=mode, overwrite=overwrite, progress=progress or _silently)
 
+    def consumer(
+        self, name: str, *, after: int | None = None, on: Sequence[str] = (), timeout: float | None = None
+    ) -> Consumer:
+        """Follow the store from where this consumer last acknowledged: each event at least once, whatever dies.
+
+        after: where a consumer begins that is new: -1 with the first record, None with what comes now. It is not looked
+        at later. on, timeout: as for ``follow``. One process at a time works under a name.
+
+        Raises Busy, naming who does; Rejected for a read-only store.
+
+        Example: ``with store.consumer("deploy") as told: [told.ack(one) for one in told if deployed(one)]``
+        """
+        interests = parse_interests(on)
+        return Consumer(self, name, after=after, interests=interests, timeout_s=timeout, holder=self._holder())
+
+    def reset_consumer(self, name: str, *, after: int | None = None) -> int:
+        """Have a consumer go on behind this record, -1 for the beginning, None for the end; returns its index.
+
+        Raises Unknown, Rejected, Busy while it is at work.
+        """
+        return consumers.reset(self, name, after, holder=self._holder())
+
+    def remove_consumer(self, name: str) -> None:
+        """Forget a consumer and how far it was. Raises Unknown, Busy while it is at work."""
+        consumers.remove(self, name, holder=self._holder())
+
     def stats(self, *, as_of: AsOf | None = None) -> Stats:
         """Return how many artifacts and versions there are, how large they are, and what the pool takes and saves.
 
@@ -479,6 +563,20 @@ class Batch:
         """Point an alias at a version, which may be one that this block makes."""
         self._asked.append(SetAlias(parse_reference(spec), names.parse_alias(alias), reason, expected))
 
+    def set_tags(self, spec: str, add: Sequence[str] | str = (), remove: Sequence[str] | str = ()) -> None:
+        """Add tags to a version and take others from it."""
+        self._asked.append(_tags_to_set(spec, add, remove))
+
+    def describe(self, spec: str, text: str | None) -> None:
+        """Set the description of a version; None takes it away."""
+        self._asked.append(_description_to_set(spec, text))
+
+    def set_metadata(
+        self, spec: str, changes: Mapping[str, Any] | None = None, *, remove: Sequence[str] | str = ()
+    ) -> None:
+        """Set keys of a version's metadata, after others are removed."""
+        self._asked.append(_metadata_to_set(spec, changes, remove))
+
     def delete(self, spec: str, *, reason: str | None = None, force: bool = False) -> None:
         """Hide a version."""
         self._asked.append(DeleteVersion(parse_reference(spec), reason, force))
@@ -536,6 +634,28 @@ def _outside(root: Path, artifact: Artifact) -> list[str]:
         return top.startswith(inside) or not f"{top}{source.path}".startswith(inside)
 
     return [path for path in paths if is_meant(path)]
+
+
+def _tags_to_set(spec: str, add: Sequence[str] | str, remove: Sequence[str] | str) -> SetTags:
+    added, removed = ({names.parse_tag(tag) for tag in _several(tags)} for tags in (add, remove))
+    if both := sorted(added & removed):
+        raise Rejected(f"tag {both[0]!r} is to be added and removed; say one of it")
+    return SetTags(parse_reference(spec), tuple(sorted(added)), tuple(sorted(removed)))
+
+
+def _description_to_set(spec: str, text: str | None) -> Describe:
+    return Describe(parse_reference(spec), "" if text is None else parse_description(text))
+
+
+def _metadata_to_set(spec: str, changes: Mapping[str, Any] | None, remove: Sequence[str] | str) -> SetMetadata:
+    if changes is not None and not isinstance(changes, Mapping):
+        raise Rejected(f"metadata must be a dictionary, not {type(changes).__name__}")
+    return SetMetadata(parse_reference(spec), to_json(changes or {}, "metadata"), tuple(_several(remove)))
+
+
+def _several(texts: Sequence[str] | str) -> Sequence[str]:
+    """Return one text as a list of it: a text is a sequence of letters, too, and those are never meant."""
+    return [texts] if isinstance(texts, str) else texts
 
 
 def _the_version(events: Sequence[Event], name: str) -> VersionCreated:

@@ -263,7 +263,8 @@ def test_an_audit_reads_the_packs(five, root):
 def test_logging_the_files_again_heals_a_damaged_pack(five, root):
     five.compact()
     for path in packs_of(five):
-        if path.stat().st_size > 1000:
+        # The other one holds the recipes, which name no version when nothing of them is damaged.
+        if path.stat().st_size > 15_000:
             path.chmod(0o644)
             path.write_bytes(path.read_bytes()[:5000] + bytes(10_000) + path.read_bytes()[15_000:])
     [spec, *_] = five.audit(deep=True).findings[0].affected

@@ -31,6 +31,8 @@ def test_all_paths_are_those_of_the_format():
         "boot": "projections/boot",
         "tables": "projections/tables",
         "recount": "projections/recount",
+        "custom": "projections/custom",
+        "consumers": "consumers",
         "keys": "keys",
         "downloads": "downloads",
         "checkouts": "downloads/.checkouts",

@@ -20,6 +20,9 @@ pytestmark = pytest.mark.timeout(900)  # --minute
 
 WRITERS, EACH = 8, 50
 
+# How many writers are killed, however busy the machine is.
+KILLS_LEAST = 4
+
 WRITE = """
 import os, sys
 from pathlib import Path
@@ -214,7 +217,8 @@ def test_writers_and_readers_go_on_beside_one_that_is_killed_again_and_again(sta
     acknowledged, kills = [], 0
     ends_at = time.monotonic() + (60 if request.config.getoption("--minute") else 5)
     waiting = start(WRITE, root, "k0", 1_000_000)
-    while time.monotonic() < ends_at:
+    # A machine that is busy with other things takes longer to kill as many.
+    while time.monotonic() < ends_at or kills < KILLS_LEAST:
         victim, waiting = waiting, start(WRITE, root, f"k{kills + 1}", 1_000_000)
         begin(victim)
         acknowledged += [victim.stdout.readline() for _ in range(chance.randrange(4))]
@@ -231,7 +235,6 @@ def test_writers_and_readers_go_on_beside_one_that_is_killed_again_and_again(sta
 
     assert [errors for _, errors in said] == [""] * len(said)
     assert [out for out, _ in said[len(writers) :]] == ["whole\n"] * len(readers)
-    assert kills > 3
     # What a killed process did not say to its end was not acknowledged.
     lines = [line for out, _ in said[: len(writers)] for line in out.splitlines()]
     lines += [line.rstrip("\n") for line in acknowledged if line.endswith("\n")]
@@ -317,9 +320,9 @@ class Reader(Thread):
     def run(self) -> None:
         self._out = self._program.stdout.read()
 
-    def result(self) -> tuple[str, str]:
+    def result(self, wait_s: float = 300) -> tuple[str, str]:
         """Return all that the program said, and its errors, once it has ended."""
-        self.join(timeout=300)
+        self.join(timeout=wait_s)
         errors = self._program.stderr.read()
         self._program.wait(timeout=60)
         return self._out, errors
@@ -335,7 +338,9 @@ def test_no_blob_is_lost_while_garbage_is_collected_beside_writers(start, tmp_pa
     for program in writers + collectors:
         begin(program)
 
-    written = [writer.communicate(timeout=6000) for writer in writers]
+    # All at once: a writer whose pipe is full waits for whoever reads it.
+    said = [Reader(writer) for writer in writers]
+    written = [other.result(6000) for other in said]
     (tmp_path / "stop").touch()
     collected = [collector.communicate(timeout=60) for collector in collectors]
 

@@ -454,3 +454,16 @@ def test_a_purge_is_refused_where_another_versions_files_cannot_be_read(store, t
 def _blobs(store: rn.Store, name: str) -> list[str]:
     pool = store.layout.pool
     return [path.name for path in pool.glob("??/*") if path.read_bytes() == name.encode()]
+
+
+def test_what_was_purged_is_found_no_more_by_what_it_said(store, tmp_path):
+    store.log_artifact(hidden(tmp_path))
+    version(store, b"other")
+    words = ("secret-tag", "tag:secret-tag", "description~secret", '"secret-key":*')
+    assert [store.search(query).total for query in words] == [1, 1, 1, 1]
+
+    store.purge("hidden:v1")
+
+    assert [store.search(f"{query} status:any").total for query in words] == [0, 0, 0, 0]
+    [row] = store.search("status:purged").rows
+    assert (row.name, row.version) == ("hidden", 1)

@@ -59,11 +59,7 @@ class Artifact:
     ) -> None:
         self.name = names.parse_name(name)
         self.type = names.parse_type(type)
-        if description is not None and not is_text(description):
-            raise Rejected(f"the description must be a text, not {description!r}")
-        if description is not None and len(description) > settings.DESCRIPTION_CHARACTERS_MAX:
-            raise Rejected(f"the description has {len(description)} characters; put a long text into a file instead")
-        self.description = description
+        self.description = description if description is None else parse_description(description)
         self.version: int | None = None
         self._metadata: dict[str, Any] = {}
         self._tags: set[str] = set()
@@ -245,6 +241,15 @@ class Artifact:
                 )
         elif taken != origin:
             self._origins[path] = origin
+
+
+def parse_description(text: str) -> str:
+    """Return a description. Raises Rejected for what is no text, or too long."""
+    if not is_text(text):
+        raise Rejected(f"the description must be a text, not {text!r}")
+    if len(text) > settings.DESCRIPTION_CHARACTERS_MAX:
+        raise Rejected(f"the description has {len(text)} characters; put a long text into a file instead")
+    return text
 
 
 def _known_mode(mode: Mode) -> Mode:

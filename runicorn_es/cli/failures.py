@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from runicorn_es.cli import late, output
-from runicorn_es.errors import Rejected, RunicornError
+from runicorn_es.errors import BadQuery, Rejected, RunicornError
 
 REFUSED = 1
 MISUSED = 2
@@ -40,11 +40,13 @@ def report(error: Exception, *, as_json: bool) -> int:
     if os.environ.get(DEBUG_VARIABLE, "") not in {"", "0"}:
         raise error
     message, hints, code = _explain(error)
+    message, *pointing = message.split("\n") if isinstance(error, BadQuery) else [message]
     if as_json:
         failure = {"schema": "runicorn.error/1", "message": message, "exit_code": code, "hints": hints}
         sys.stderr.write(f"{late.msgspec.json.encode(failure).decode()}\n")
         return code
     output.complain("error", output.printable(message))
+    sys.stderr.writelines(f"{output.printable(line)}\n" for line in pointing)
     for hint in hints:
         output.complain("hint", output.printable(hint))
     return code

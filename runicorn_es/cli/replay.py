@@ -14,7 +14,7 @@ def replay(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder; it must not be there, or be empty.")],
     *,
-    to: Annotated[str, typer.Option("--to", metavar="MOMENT", help=MOMENT)],
+    to: Annotated[str, typer.Option("--to", metavar="MOMENT", help=f"Which: {MOMENT}")],
 ) -> None:
     """Build a store as this one was at a moment."""
     with opening.reading(asked(context)) as store:

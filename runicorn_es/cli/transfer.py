@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from runicorn_es.cli import late, opening, output, past
 from runicorn_es.cli.asked import Asked, asked
+from runicorn_es.cli.details import metadata_of
 from runicorn_es.cli.failures import Refused
 from runicorn_es.cli.options import AsOf, Name, Spec, Type
 from runicorn_es.cli.progress import shown
@@ -57,7 +58,8 @@ def add(
     Prints which version it is. Files keep their names, files in folders their paths below the folder.
     """
     kind = type or _type_of(asked(context), name)
-    artifact = late.artifact.Artifact(name, kind, description, _metadata(meta or [])).add_tags(*(tag or []))
+    metadata = metadata_of(meta or [], "--meta ")
+    artifact = late.artifact.Artifact(name, kind, description, metadata).add_tags(*(tag or []))
     for path in paths:
         if path.is_dir():
             artifact.add_dir(path, exclude_patterns=exclude or [], mode=mode, symlinks=symlinks)
@@ -166,19 +168,6 @@ def _type_of(asked: Asked, name: str) -> str:
             return late.queries.artifact(view, name).type
     except Unknown:
         raise Refused(f"{name!r} would be a new artifact; say of which --type", "--type model, for one") from None
-
-
-def _metadata(pairs: list[str]) -> dict[str, Any]:
-    metadata: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise Refused(f"--meta {pair!r} is not of the form KEY=VALUE", "--meta val_acc=0.95, for one")
-        try:
-            metadata[key] = late.msgspec.json.decode(value)
-        except late.msgspec.DecodeError:
-            metadata[key] = value
-    return metadata
 
 
 def _size_bytes(artifact: "late.artifact.Artifact") -> int:

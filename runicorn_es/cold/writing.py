@@ -21,6 +21,7 @@ from runicorn_es.cold.finding import Finder
 from runicorn_es.cold.pack import CHUNK, RECIPE, Recipe, Row
 from runicorn_es.cold.reading import OpenPacks, Progress, fill
 from runicorn_es.errors import BlobDamaged, WriteFailed
+from runicorn_es.hashing import hasher
 from runicorn_es.layout import Layout
 from runicorn_es.names import Digest
 
@@ -160,7 +161,7 @@ class _Adding:
         if self._recipes.has(RECIPE, digest) or self._has_sound(digest):
             progress(os.stat(path).st_size)  # noqa: PTH116
             return
-        hasher = blake3(max_threads=blake3.AUTO)
+        whole = hasher()
         sizes: list[int] = []
         digests: list[bytes] = []
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -169,13 +170,13 @@ class _Adding:
                 named = [blake3(chunk).digest() for chunk in window]
                 self._add_missing(window, named)
                 for chunk in window:
-                    hasher.update(chunk)
+                    whole.update(chunk)
                 sizes += map(len, window)
                 digests += named
                 progress(sum(map(len, window)))
         finally:
             os.close(descriptor)
-        if hasher.digest() != digest:
+        if whole.digest() != digest:
             raise BlobDamaged(
                 f"blob {Digest(digest)} was not packed, for {path} has other bytes; log the same file again to heal it",
                 digest,

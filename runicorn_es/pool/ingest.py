@@ -27,6 +27,7 @@ import msgspec
 
 from runicorn_es import durable, settings
 from runicorn_es.errors import Rejected, WriteFailed
+from runicorn_es.hashing import hasher
 from runicorn_es.pool import Pool, hash_file, hash_range, leases, seal
 from runicorn_es.pool.folders import Folders
 from runicorn_es.tables import TablesFailed
@@ -354,14 +355,14 @@ def _copy_and_hash(source: int, target: int, size_bytes: int, progress: Progress
 
     Each step's write-back is started at once, while another thread hashes the stored pages behind it.
     """
-    hasher = blake3(max_threads=blake3.AUTO)
+    hashed = hasher()
     copied: SimpleQueue[tuple[int, int] | None] = SimpleQueue()
     failures: list[BaseException] = []
 
     def hash_behind() -> None:
         try:
             while step := copied.get():
-                hash_range(hasher, target, *step)
+                hash_range(hashed, target, *step)
         except BaseException as error:  # noqa: BLE001
             failures.append(error)
 
@@ -380,7 +381,7 @@ def _copy_and_hash(source: int, target: int, size_bytes: int, progress: Progress
         thread.join()
     if failures:
         raise failures[0]
-    return hasher.digest(), offset
+    return hashed.digest(), offset
 
 
 def _copy_step(source: int, target: int, offset: int, step_bytes: int) -> int:

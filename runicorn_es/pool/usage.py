@@ -16,6 +16,7 @@ import struct
 
 import msgspec
 
+from runicorn_es import durable
 from runicorn_es.pool.stat_cache import PREFIX
 from runicorn_es.tables import MemoryTables, Reader, Writer
 
@@ -167,7 +168,7 @@ class Usage:
     def _telling(self) -> Iterator[Writer]:
         with self._writing() as out:
             if isinstance(out, MemoryTables) and self._mark.parent.is_dir():
-                self._mark.touch()
+                durable.put_file(self._mark, b"")
             yield out
 
     def forget_the_dead(self) -> None:

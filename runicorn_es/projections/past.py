@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from runicorn_es.projections import batches
+from runicorn_es.projections import batches, search
 from runicorn_es.projections.chronicle import DATE_BYTES, EARLIER, REMOVED, date_of
 from runicorn_es.projections.rows import FAMILIES
 from runicorn_es.tables import Reader
 
 # The value of the last is an index and nothing else: its date.
-_DATED = frozenset([*(family.key() for family in FAMILIES), batches.LETTER])
+_DATED = frozenset([*(family.key() for family in (*FAMILIES, *search.FAMILIES)), batches.LETTER])
 
 
 class PastRows:

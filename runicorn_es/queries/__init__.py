@@ -1,6 +1,14 @@
 """Answers from the tables and the records they point to. Reads only; every answer of CLI, viewer and API is here."""
 
 from runicorn_es.projections.tree import Tip
+from runicorn_es.queries.browsing import (
+    Folder,
+    folder,
+    hidden_versions,
+    numbers_in,
+    recent_runs,
+    recent_versions,
+)
 from runicorn_es.queries.catalog import (
     Counts,
     Stats,
@@ -15,9 +23,14 @@ from runicorn_es.queries.catalog import (
     version,
     versions,
 )
+from runicorn_es.queries.changes import Changes, changes
 from runicorn_es.queries.content import (
+    Details,
+    ExternalReference,
+    File,
     created,
     description,
+    details_of,
     file,
     files,
     json_object,
@@ -25,13 +38,12 @@ from runicorn_es.queries.content import (
     pages_with,
     references,
     tags,
+    to_file,
+    to_reference,
     versions_naming,
 )
+from runicorn_es.queries.differences import Diff, FileChange, diff, version_before
 from runicorn_es.queries.graph import (
-    Direction,
-    Edge,
-    Lineage,
-    Node,
     has_used,
     inputs,
     lineage,
@@ -41,6 +53,7 @@ from runicorn_es.queries.graph import (
     runs,
     used_by,
 )
+from runicorn_es.queries.impact import Impact, ReachedAlias, impact
 from runicorn_es.queries.keeping import (
     Due,
     details,
@@ -57,18 +70,46 @@ from runicorn_es.queries.keeping import (
     unfinished_purges,
     unpurged,
 )
+from runicorn_es.queries.lineages import ASCII, LINES, Direction, Edge, Lineage, Marks, Node
 from runicorn_es.queries.moments import moment_at, moment_by
-from runicorn_es.queries.records import batch_of_key, head, history, is_page, page_position, tip
+from runicorn_es.queries.records import (
+    batch_of,
+    batch_of_key,
+    begin_of_batch,
+    head,
+    history,
+    is_page,
+    page_position,
+    position_at,
+    record_at,
+    tip,
+)
+from runicorn_es.queries.search import Found, search
+from runicorn_es.queries.steps import Step, changed_since, mentioning, steps, steps_of, value_before, was_logged_with
 from runicorn_es.queries.view import View
 
 __all__ = [
+    "ASCII",
+    "LINES",
+    "Changes",
     "Counts",
+    "Details",
+    "Diff",
     "Direction",
     "Due",
     "Edge",
+    "ExternalReference",
+    "File",
+    "FileChange",
+    "Folder",
+    "Found",
+    "Impact",
     "Lineage",
+    "Marks",
     "Node",
+    "ReachedAlias",
     "Stats",
+    "Step",
     "Tip",
     "View",
     "aliases",
@@ -77,33 +118,48 @@ __all__ = [
     "all_artifacts",
     "artifact",
     "artifacts",
+    "batch_of",
     "batch_of_key",
+    "begin_of_batch",
+    "changed_since",
+    "changes",
     "created",
     "description",
     "details",
+    "details_of",
+    "diff",
     "due",
     "file",
     "files",
     "find",
+    "folder",
     "has_used",
     "head",
+    "hidden_versions",
     "history",
+    "impact",
     "inputs",
     "is_page",
     "is_protected",
     "json_object",
     "lineage",
     "made_from",
+    "mentioning",
     "metadata",
     "moment_at",
     "moment_by",
+    "numbers_in",
     "outputs",
     "page_position",
     "pages_of",
     "pages_of_only",
     "pages_with",
+    "position_at",
     "protected",
     "reasons_to_keep",
+    "recent_runs",
+    "recent_versions",
+    "record_at",
     "references",
     "resolve",
     "rule_for",
@@ -111,13 +167,21 @@ __all__ = [
     "run",
     "run_started",
     "runs",
+    "search",
     "stats",
+    "steps",
+    "steps_of",
     "tags",
     "tip",
+    "to_file",
+    "to_reference",
     "unfinished_purges",
     "unpurged",
     "used_by",
+    "value_before",
     "version",
+    "version_before",
     "versions",
     "versions_naming",
+    "was_logged_with",
 ]

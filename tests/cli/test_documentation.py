@@ -17,7 +17,7 @@ GLOBAL = {"--storage", "--store", "--json", "--yes", "-y", "--help", "-h"}
 BLOCKS = re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 EXAMPLES = {example["schema"]: example for example in map(json.loads, BLOCKS)}
 # Objects whose keys are the user's.
-FREE = {"metadata", "attributes", "kinds", "by_type", "event"}
+FREE = {"metadata", "attributes", "kinds", "by_type", "event", "columns"}
 
 
 def section_of(verb: str) -> str:
@@ -60,6 +60,8 @@ def full(root, tmp_path):
         run.use_artifact("data")
         run.log_artifact(rn.Artifact("m", "model", "what it is", {"n": 1}).add_file(file).add_tags("t"), ["production"])
     (root / "log" / "quarantine" / "kept").write_bytes(b"torn")
+    with rn.open_store(root) as store:
+        store.consumer("deploy", after=-1).close()
 
 
 @pytest.mark.parametrize(
@@ -69,12 +71,22 @@ def full(root, tmp_path):
         "versions m",
         "show data",
         "files m",
+        "search type:model --limit 1",
         "add m model.pth",
         "get m out",
         "checkout m --into work",
         "alias m:v1 staging",
         "unalias m:production",
+        "tag m checked",
+        "describe m text",
+        "annotate m n=2",
         "lineage m",
+        "diff data:v1 m:v1",
+        "history m",
+        "changes --since 0",
+        "undo 8",
+        "lineage m --format json",
+        "impact data",
         "stats",
         "delete m:v1 --force --yes",
         "restore m:v1",
@@ -85,6 +97,8 @@ def full(root, tmp_path):
         "explain m:v1",
         "compact m:v1",
         "runs",
+        "consumers",
+        "watch --from start --on event:version --exec true --timeout 0s",
         "rebuild",
         "doctor",
         "audit",
@@ -94,6 +108,9 @@ def full(root, tmp_path):
         "verify bundle",
         "prove --fork forked",
         "export --tiles tiles",
+        "export --catalogue versions.jsonl",
+        "export --events events.jsonl",
+        "replay --to #3 as-it-was",
         "key --rotate",
         "repair --from copy",
     ],
@@ -111,7 +128,8 @@ def test_an_answer_in_json_has_the_documented_shape(cli, full, root, tmp_path, m
     answer = cli(*line.split(), "--json")
 
     assert (answer.code, answer.err) == (0, "")
-    require_shape(answer.json(), EXAMPLES[answer.json()["schema"]], line)
+    answered = json.loads(answer.lines()[0]) if line.startswith("watch") else answer.json()
+    require_shape(answered, EXAMPLES[answered["schema"]], line)
 
 
 def test_each_line_of_events_in_json_has_the_documented_shape(cli, full):
@@ -140,7 +158,11 @@ def test_every_documented_shape_is_one_that_is_checked():
         "key",
         "checkout",
     }
-    others |= {"protect", "purge", "gc", "retention", "explain", "compact"}
+    others |= {"search", "tag", "describe", "annotate"}
+    others |= {"diff", "history", "changes", "undo"}
+    others |= {"protect", "purge", "gc", "retention", "explain", "compact", "impact", "export", "consumers", "watched"}
+    others |= {"replay"}
+    others |= {"viewer"}  # tests/viewer/test_serving.py
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
 
