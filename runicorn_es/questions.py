@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+import os
+from typing import Any
 
-from runicorn_es import queries
+from runicorn_es import export, queries
 from runicorn_es.artifact.stored import ArtifactVersion
 from runicorn_es.consumers import ConsumerRow, all_consumers
 from runicorn_es.custom import Projected, Projection, installed
 from runicorn_es.errors import Rejected
 from runicorn_es.events import Event
+from runicorn_es.export import ExportedTable
 from runicorn_es.following import Following
 from runicorn_es.interests import parse_interests
 from runicorn_es.ledger import Ledger
@@ -16,7 +19,7 @@ from runicorn_es.log import Record
 from runicorn_es.moments import AsOf, Moment
 from runicorn_es.names import parse_reference, split_moment
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
-from runicorn_es.queries import Direction, Due, Found, Lineage
+from runicorn_es.queries import Direction, Due, Found, Impact, Lineage
 from runicorn_es.rules import Rule, read_rule
 
 
@@ -146,11 +149,56 @@ class Questions(Ledger):
         so many versions and runs at most in each direction; ``is_cut`` says whether there are more. as_of: a moment, as
         for ``get``.
         """
-        if direction not in ("upstream", "downstream", "both"):
-            raise ValueError(f"direction must be 'upstream', 'downstream' or 'both', not {direction!r}")
-        row, moment = self.resolved(spec, as_of=as_of, deleted=True)
+        row, moment = self._focus(spec, direction, as_of)
         with self.reading(moment) as view:
             return queries.lineage(view, row, direction=direction, depth=depth, limit=limit)
+
+    def impact(
+        self, spec: str, *, after: str | None = None, limit: int | None = None, as_of: AsOf | None = None
+    ) -> Impact:
+        """Return what depends on a version: all that was made with it, which aliases that reaches, which runs failed.
+
+        Aliases and counts are always whole. after, limit: a page of the versions and runs, the nearest first: those
+        behind the one with this id, and so many. as_of: a moment, as for ``get``. Raises Unknown.
+
+        Example: ``store.impact("images:v1").aliases``
+        """
+        row, moment = self.resolved(spec, as_of=as_of, deleted=True)
+        with self.reading(moment) as view:
+            return queries.impact(view, row, after=after, limit=limit)
+
+    def openlineage(
+        self,
+        spec: str,
+        direction: Direction = "both",
+        depth: int | None = None,
+        *,
+        limit: int | None = None,
+        as_of: AsOf | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return the runs of a lineage as OpenLineage 2-0-2 RunEvents: JSON objects for whatever collects lineage.
+
+        The same run has the same ids each time. Arguments are those of ``lineage``.
+        """
+        row, moment = self._focus(spec, direction, as_of)
+        with self.reading(moment) as view:
+            found = queries.lineage(view, row, direction=direction, depth=depth, limit=limit)
+            return list(export.run_events(view, found, self.identity.store_id))
+
+    def export_catalogue(self, path: str | os.PathLike[str]) -> ExportedTable:
+        """Write a table with a row for each version, deleted and purged ones too, and return what is in it.
+
+        The suffix of the path says the format: ``.jsonl``, ``.parquet`` or ``.arrow`` (these two with
+        ``runicorn-es[analysis]``). Metadata is flattened: ``metadata.train.lr`` is a column. The file is there whole or
+        not at all, and durable when this returns. Raises Rejected. docs/reference/interop.md describes the columns.
+
+        Example: ``store.export_catalogue("versions.parquet")``
+        """
+        return export.save_catalogue(self.reading, path)
+
+    def export_events(self, path: str | os.PathLike[str], *, after: int = -1) -> ExportedTable:
+        """Write a table with a row for each event beyond index ``after``, as ``export_catalogue`` does for versions."""
+        return export.save_events(self.reading, self.events(after), path)
 
     def runs(
         self,
@@ -229,3 +277,8 @@ class Questions(Ledger):
         moment = None if as_of is None else self.moment(as_of)
         with self.reading(moment) as view:
             return list(queries.due(view, self._ambient.now_ns() if moment is None else moment.time_ns))
+
+    def _focus(self, spec: str, direction: Direction, as_of: AsOf | None) -> tuple[VersionRow, Moment | None]:
+        if direction not in ("upstream", "downstream", "both"):
+            raise ValueError(f"direction must be 'upstream', 'downstream' or 'both', not {direction!r}")
+        return self.resolved(spec, as_of=as_of, deleted=True)

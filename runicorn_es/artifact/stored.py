@@ -14,6 +14,7 @@ from runicorn_es import names, queries
 from runicorn_es.artifact.patterns import Patterns
 from runicorn_es.errors import BlobDamaged, Unknown
 from runicorn_es.events import FileAdded
+from runicorn_es.interop import notebook
 from runicorn_es.layout import Layout
 from runicorn_es.names import Digest
 from runicorn_es.pool import Pool
@@ -66,6 +67,26 @@ class Metadata(msgspec.Struct, frozen=True):
     digest: str
     deleted_at: datetime | None = None
 
+    def _repr_html_(self) -> str:
+        about = {
+            "type": self.type,
+            "status": self.status,
+            "aliases": ", ".join(self.aliases),
+            "tags": ", ".join(self.tags),
+            "description": self.description or "",
+            "created": f"{self.created_at:%Y-%m-%d %H:%M:%S} UTC",
+            "logged by": self.created_by_run or "",
+            "size": f"{self.size_bytes:,} bytes in {self.num_files:,} files",
+            "digest": self.digest,
+        }
+        rows = [
+            (key, value if isinstance(value, str) else msgspec.json.encode(value).decode())
+            for key, value in self.metadata.items()
+        ]
+        more = notebook.table(("metadata", ""), rows) if rows else ""
+        shown = {key: value for key, value in about.items() if value}
+        return notebook.card(names.spec(self.name, self.version), shown, more)
+
 
 class File(msgspec.Struct, frozen=True):
     """A file of a version. ``size`` in bytes; ``digest`` spelled ``blake3:…``."""
@@ -92,6 +113,14 @@ class Manifest(msgspec.Struct, frozen=True):
     total_size: int
     files: list[File]
     references: list[ExternalReference]
+
+    def _repr_html_(self) -> str:
+        rows = [(file.path, f"{file.size:,}", file.digest) for file in self.files]
+        for reference in self.references:
+            size = "" if reference.size is None else f"{reference.size:,}"
+            rows.append((reference.uri, size, reference.checksum or ""))
+        title = f"{self.total_files:,} files, {self.total_size:,} bytes, {len(self.references):,} references"
+        return notebook.card(title, {}, notebook.table(("path", "bytes", "digest"), rows))
 
 
 class ArtifactVersion:
@@ -241,6 +270,9 @@ class ArtifactVersion:
 
     def __repr__(self) -> str:
         return f"<ArtifactVersion {self.full_name!r} ({self.type})>"
+
+    def _repr_html_(self) -> str:
+        return self.get_metadata()._repr_html_()
 
     def _row(self, view: View) -> VersionRow:
         return queries.version(view, self.name, self.version)

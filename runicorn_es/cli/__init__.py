@@ -21,9 +21,11 @@ from runicorn_es.cli import (
     doctor,
     events,
     explanation,
+    exporting,
     failures,
     garbage,
     guide,
+    impact,
     lineage,
     protection,
     purging,
@@ -35,6 +37,7 @@ from runicorn_es.cli import (
     transfer,
     trust,
     versions,
+    viewer,
     watching,
 )
 from runicorn_es.cli.options import Program, Verb
@@ -55,6 +58,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "describe": details.describe,
     "annotate": details.annotate,
     "lineage": lineage.lineage,
+    "impact": impact.impact,
     "stats": stats.stats,
     "delete": versions.delete,
     "restore": versions.restore,
@@ -72,11 +76,12 @@ _VERBS: dict[str, Callable[..., None]] = {
     "checkpoint": trust.checkpoint,
     "prove": trust.prove,
     "verify": trust.verify,
-    "export": trust.export,
+    "export": exporting.export,
     "key": trust.key,
     "repair": trust.repair,
     "rebuild": rebuild.rebuild,
     "doctor": doctor.doctor,
+    "viewer": viewer.viewer,
     "artifacts": guide.guide,
 }
 

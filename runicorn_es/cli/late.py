@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import webbrowser
+
     import msgspec
     from rich import console, progress
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
         audit,
         durable,
         events,
+        export,
         following,
         founding,
         layout,
@@ -33,12 +36,15 @@ if TYPE_CHECKING:
         signing,
         store,
         tables,
+        telling,
+        tiles,
     )
     from runicorn_es.artifact import patterns, stored
-    from runicorn_es.cli import checkup, handler, history
+    from runicorn_es.cli import checkup, handler
     from runicorn_es.projections import rows
     from runicorn_es.signing import checkpoint as signed
     from runicorn_es.signing import note
+    from runicorn_es.viewer import serving
 
 __all__ = [
     "artifact",
@@ -47,10 +53,10 @@ __all__ = [
     "console",
     "durable",
     "events",
+    "export",
     "following",
     "founding",
     "handler",
-    "history",
     "layout",
     "location",
     "moments",
@@ -67,12 +73,16 @@ __all__ = [
     "repair",
     "rows",
     "rules",
+    "serving",
     "settings",
     "signed",
     "signing",
     "store",
     "stored",
     "tables",
+    "telling",
+    "tiles",
+    "webbrowser",
 ]
 
 _MODULES = {
@@ -82,10 +92,10 @@ _MODULES = {
     "console": "rich.console",
     "durable": "runicorn_es.durable",
     "events": "runicorn_es.events",
+    "export": "runicorn_es.export",
     "following": "runicorn_es.following",
     "founding": "runicorn_es.founding",
     "handler": "runicorn_es.cli.handler",
-    "history": "runicorn_es.cli.history",
     "layout": "runicorn_es.layout",
     "location": "runicorn_es.location",
     "msgspec": "msgspec",
@@ -102,12 +112,16 @@ _MODULES = {
     "repair": "runicorn_es.repair",
     "rows": "runicorn_es.projections.rows",
     "rules": "runicorn_es.rules",
+    "serving": "runicorn_es.viewer.serving",
     "settings": "runicorn_es.settings",
     "signed": "runicorn_es.signing.checkpoint",
     "signing": "runicorn_es.signing",
     "store": "runicorn_es.store",
     "stored": "runicorn_es.artifact.stored",
     "tables": "runicorn_es.tables",
+    "tiles": "runicorn_es.tiles",
+    "telling": "runicorn_es.telling",
+    "webbrowser": "webbrowser",
 }
 
 if not TYPE_CHECKING:

@@ -121,7 +121,7 @@ def verify(
             index=proven.index,
             time=output.utc_time(proven.time_ns or 0),
             subject=proven.subject,
-            sentences=[late.history.describe_event(event) for event in told],
+            sentences=[late.telling.describe_event(event) for event in told],
         )
     elif proven.kind == "consistency":
         output.say(f"proven: the log of {proven.size} records begins with the one of {proven.old_size}")
@@ -134,23 +134,7 @@ def verify(
     else:
         time = output.local_time(proven.time_ns or 0)
         output.say(f"proven: record {proven.index} of {time} is in the log of {proven.size} records")
-        output.say(*(f"  {output.printable(late.history.describe_event(event))}" for event in told))
-
-
-def export(
-    context: typer.Context,
-    *,
-    tiles: Annotated[
-        Path, typer.Option("--tiles", metavar="DIR", help="The folder; what is new is added to what is there.")
-    ],
-) -> None:
-    """Write the log as a static transparency log (C2SP tlog-tiles), for a web server or a bucket."""
-    with opening.reading(asked(context)) as store:
-        done = store.export_tiles(tiles)
-    if asked(context).as_json:
-        output.document("runicorn.tiles/1", path=str(tiles), **late.msgspec.structs.asdict(done))
-    else:
-        output.say(f"{output.count(done.size, 'record')} in {tiles}, {output.count(done.written, 'file')} written")
+        output.say(*(f"  {output.printable(late.telling.describe_event(event))}" for event in told))
 
 
 def key(

@@ -1,6 +1,14 @@
 """Answers from the tables and the records they point to. Reads only; every answer of CLI, viewer and API is here."""
 
 from runicorn_es.projections.tree import Tip
+from runicorn_es.queries.browsing import (
+    Folder,
+    folder,
+    hidden_versions,
+    numbers_in,
+    recent_runs,
+    recent_versions,
+)
 from runicorn_es.queries.catalog import (
     Counts,
     Stats,
@@ -16,8 +24,10 @@ from runicorn_es.queries.catalog import (
     versions,
 )
 from runicorn_es.queries.content import (
+    Details,
     created,
     description,
+    details_of,
     file,
     files,
     json_object,
@@ -28,10 +38,6 @@ from runicorn_es.queries.content import (
     versions_naming,
 )
 from runicorn_es.queries.graph import (
-    Direction,
-    Edge,
-    Lineage,
-    Node,
     has_used,
     inputs,
     lineage,
@@ -41,6 +47,7 @@ from runicorn_es.queries.graph import (
     runs,
     used_by,
 )
+from runicorn_es.queries.impact import Impact, ReachedAlias, impact
 from runicorn_es.queries.keeping import (
     Due,
     details,
@@ -57,19 +64,36 @@ from runicorn_es.queries.keeping import (
     unfinished_purges,
     unpurged,
 )
+from runicorn_es.queries.lineages import ASCII, LINES, Direction, Edge, Lineage, Marks, Node
 from runicorn_es.queries.moments import moment_at, moment_by
-from runicorn_es.queries.records import batch_of_key, begin_of_batch, head, history, is_page, page_position, tip
+from runicorn_es.queries.records import (
+    batch_of,
+    batch_of_key,
+    begin_of_batch,
+    head,
+    history,
+    is_page,
+    page_position,
+    tip,
+)
 from runicorn_es.queries.search import Found, search
 from runicorn_es.queries.view import View
 
 __all__ = [
+    "ASCII",
+    "LINES",
     "Counts",
+    "Details",
     "Direction",
     "Due",
     "Edge",
+    "Folder",
     "Found",
+    "Impact",
     "Lineage",
+    "Marks",
     "Node",
+    "ReachedAlias",
     "Stats",
     "Tip",
     "View",
@@ -79,18 +103,23 @@ __all__ = [
     "all_artifacts",
     "artifact",
     "artifacts",
+    "batch_of",
     "batch_of_key",
     "begin_of_batch",
     "created",
     "description",
     "details",
+    "details_of",
     "due",
     "file",
     "files",
     "find",
+    "folder",
     "has_used",
     "head",
+    "hidden_versions",
     "history",
+    "impact",
     "inputs",
     "is_page",
     "is_protected",
@@ -100,6 +129,7 @@ __all__ = [
     "metadata",
     "moment_at",
     "moment_by",
+    "numbers_in",
     "outputs",
     "page_position",
     "pages_of",
@@ -107,6 +137,8 @@ __all__ = [
     "pages_with",
     "protected",
     "reasons_to_keep",
+    "recent_runs",
+    "recent_versions",
     "references",
     "resolve",
     "rule_for",

@@ -8,6 +8,7 @@ import msgspec
 
 from runicorn_es import names
 from runicorn_es.errors import Unknown
+from runicorn_es.interop import notebook
 from runicorn_es.names import Reference
 from runicorn_es.projections import blanks
 from runicorn_es.projections.rows import (
@@ -78,6 +79,16 @@ class Stats(msgspec.Struct, frozen=True):
         """Return the saved part of all that a copy for each version would take, from 0 to 1."""
         stored_bytes = self.total.size_bytes + self.total.deleted_bytes
         return self.saved_bytes / stored_bytes if stored_bytes else 0.0
+
+    def _repr_html_(self) -> str:
+        pairs = {
+            "pool": f"{self.pool_bytes:,} bytes, {self.packed_bytes:,} of them packed",
+            "saved": f"{self.saved_bytes:,} bytes ({self.saved_share:.1%})",
+            "garbage": f"{self.garbage_bytes:,} bytes in {self.garbage_count:,} blobs",
+        }
+        kinds = [("all", self.total), *sorted(self.by_type.items())]
+        rows = [(kind, f"{row.artifacts:,}", f"{row.versions:,}", f"{row.size_bytes:,}") for kind, row in kinds]
+        return notebook.card("the store", pairs, notebook.table(("type", "artifacts", "versions", "bytes"), rows))
 
 
 def artifacts(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from runicorn_es import names
 from runicorn_es.errors import Unknown
@@ -21,6 +22,14 @@ from runicorn_es.queries.catalog import not_found
 from runicorn_es.queries.view import View
 
 EventType = TypeVar("EventType")
+
+
+class Details(msgspec.Struct, frozen=True):
+    """What people said of a version. Tags are sorted."""
+
+    metadata: dict[str, Any]
+    tags: list[str]
+    description: str | None
 
 
 def created(view: View, row: VersionRow) -> VersionCreated:
@@ -53,6 +62,25 @@ def description(view: View, row: VersionRow) -> str | None:
     if row.description_position < 0 or row.status == PURGED:
         return None
     return event_at(view, row.description_position, DescriptionChanged).description or None
+
+
+def details_of(view: View, row: VersionRow) -> Details:
+    """Return metadata, tags and description of a version, reading each record once; nothing of a purged one."""
+    found = Details({}, [], None)
+    if row.status == PURGED:
+        return found
+    for position in sorted({row.metadata_position, row.tags_position, row.description_position} - {-1}):
+        for event in view.events(position):
+            match event:
+                case MetadataChanged() if position == row.metadata_position:
+                    found = replace(found, metadata=json_object(event.metadata))
+                case TagsChanged() if position == row.tags_position:
+                    found = replace(found, tags=list(event.tags))
+                case DescriptionChanged() if position == row.description_position:
+                    found = replace(found, description=event.description)
+                case _:
+                    pass
+    return found
 
 
 def files(view: View, row: VersionRow, *, prefix: str = "") -> Iterator[FileAdded]:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from runicorn_es import codec, merkle
-from runicorn_es.events import Event
+from runicorn_es.events import BatchAppended, Event
 from runicorn_es.log import Position, Record
-from runicorn_es.log.record import COMPRESSED, FIRST, PAGE, is_blank
+from runicorn_es.log.record import COMMIT, COMPRESSED, FIRST, PAGE, is_blank
 from runicorn_es.projections import batches, pages, tree
 from runicorn_es.projections.tree import Tip
 from runicorn_es.queries.view import View
@@ -38,6 +38,21 @@ def begin_of_batch(view: View, index: int) -> Position:
         index -= 1
         found = view.record(index)
     return Position(found.index, found.segment, found.offset, found.previous_leaf)
+
+
+def batch_of(view: View, index: int) -> BatchAppended | None:
+    """Return who appended the batch that holds this record, or None where nothing says so any more."""
+    index = begin_of_batch(view, index).index
+    while True:
+        # It is said in one record of the batch, never in a page.
+        found = view.record(index)
+        if not (found.flags & PAGE or is_blank(found)):
+            for event in view.events(index):
+                if isinstance(event, BatchAppended):
+                    return event
+        if found.flags & COMMIT:
+            return None
+        index += 1
 
 
 def is_page(record: Record) -> bool:
