@@ -287,7 +287,9 @@ def test_an_answer_as_of_the_past_is_that_of_a_store_that_was_stopped_there(comm
             with suppress(BadQuery):
                 # What was purged since is a tombstone at every moment.
                 wanted = [one for one in search(then, query).rows if (one.name, one.version) not in purged]
-                found = [one for one in search(past, query).rows if one.status != "purged"]
+                found = search(past, query).rows
+                if "status" in query:
+                    found = [one for one in found if one.status != "purged"]
                 assert found == wanted, (size, query)
 
 
