@@ -81,6 +81,10 @@ def full(root, tmp_path):
         "describe m text",
         "annotate m n=2",
         "lineage m",
+        "diff data:v1 m:v1",
+        "history m",
+        "changes --since 0",
+        "undo 8",
         "lineage m --format json",
         "impact data",
         "stats",
@@ -154,6 +158,7 @@ def test_every_documented_shape_is_one_that_is_checked():
         "checkout",
     }
     others |= {"search", "tag", "describe", "annotate"}
+    others |= {"diff", "history", "changes", "undo"}
     others |= {"protect", "purge", "gc", "retention", "explain", "compact", "impact", "export", "consumers", "watched"}
     others |= {"viewer"}  # tests/viewer/test_serving.py
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
