@@ -28,7 +28,7 @@ class Showroom:
 
     def __init__(self, root: Path) -> None:
         self._now_s = int(BEGIN.timestamp())
-        self._chance = random.Random(7)  # noqa: S311 - nothing is kept secret here
+        self._chance = random.Random(7)
         self._person = PEOPLE[0]
         self._files = root.parent / f"{root.name} sources"
         self.store = Store(
@@ -113,7 +113,9 @@ class Showroom:
                 run.log_artifact(raw)
         with self.run("fetch-weights") as run:
             run.log_artifact(
-                self.artifact("resnet50-imagenet", "model", {"weights.safetensors": 900_000, "LICENSE": b"Apache-2.0\n"})
+                self.artifact(
+                    "resnet50-imagenet", "model", {"weights.safetensors": 900_000, "LICENSE": b"Apache-2.0\n"}
+                )
             )
         for number in range(3):
             with self.run("clean", person=number) as run:
@@ -221,7 +223,11 @@ def fill_with_trouble(root: Path) -> Store:
             showroom.artifact(
                 "attacked",
                 "model",
-                {"a&b'\"<i>.html": ATTACK.encode(), "image.svg": b"<svg onload='alert(1)'/>", "page.html": ATTACK.encode()},
+                {
+                    "a&b'\"<i>.html": ATTACK.encode(),
+                    "image.svg": b"<svg onload='alert(1)'/>",
+                    "page.html": ATTACK.encode(),
+                },
                 description=ATTACK,
                 metadata={ATTACK: ATTACK, "url": "javascript:alert(1)", "nested": {"deep": [ATTACK, "x" * 900]}},
                 tags=["<b>bold</b>"],
@@ -230,7 +236,9 @@ def fill_with_trouble(root: Path) -> Store:
     with showroom.run("long") as run:
         run.use_artifact("attacked")
         run.log_artifact(
-            showroom.artifact(LONG_NAME, "model", {"/".join(["a-folder-with-a-long-name"] * 9) + "/weights.bin": 2_000}),
+            showroom.artifact(
+                LONG_NAME, "model", {"/".join(["a-folder-with-a-long-name"] * 9) + "/weights.bin": 2_000}
+            ),
             ["an-alias-that-is-rather-long-as-well-and-does-not-end-soon"],
         )
     return showroom.store
@@ -239,7 +247,7 @@ def fill_with_trouble(root: Path) -> Store:
 def fill_with_many(root: Path, runs: int = 150) -> Store:
     """Make a store with a lineage of two nodes for each run, and return it; its focus is ``wide:v1``."""
     showroom = Showroom(root)
-    chance = random.Random(1)  # noqa: S311
+    chance = random.Random(1)
     with showroom.run("begin") as run:
         run.log_artifact(showroom.artifact("wide", "dataset", {"data": 10}))
     made = ["wide:v1"]
