@@ -21,16 +21,17 @@ from typing import Self
 
 import msgspec
 
-from runicorn_es import codec, decisions, durable, founding, merkle, projections, queries, settings, tables
+from runicorn_es import codec, decisions, durable, founding, merkle, moments, projections, queries, settings, tables
 from runicorn_es.ambient import SYSTEM, Ambient
 from runicorn_es.aside import aside
 from runicorn_es.cold import Packs
 from runicorn_es.commands import MAKING_ROOM, Command, CreateStore, NoteRecovery, Undo
-from runicorn_es.errors import Busy, Damaged, DiskFull, Rejected, RunicornError, WriteFailed
+from runicorn_es.errors import Busy, Damaged, DiskFull, Rejected, RunicornError, Unknown, WriteFailed
 from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded
 from runicorn_es.layout import Layout
 from runicorn_es.log import START, Entry, Log, Pending, Position, Record
 from runicorn_es.log.record import BLANKABLE, COMPRESSED, PAGE
+from runicorn_es.moments import AsOf, Instant, Kept, Moment, meaning
 from runicorn_es.pool import Pool, stat_cache
 from runicorn_es.pool.hashed import HashedBlobs
 from runicorn_es.pool.usage import Usage
@@ -137,17 +138,63 @@ class Ledger:
             self._make_tables_anew(digests)
 
     @contextmanager
-    def reading(self) -> Iterator[View]:
-        """Open the newest state for the length of a block. Keep it short; take no lock in it."""
+    def reading(self, as_of: AsOf | None = None) -> Iterator[View]:
+        """Open the newest state for the length of a block, or that of a moment. Keep it short; take no lock in it.
+
+        Raises Rejected when there was no such moment.
+        """
         self._require_open()
         if self._log.has_more(self._position):
             self._catch_up()
         try:
             with self._working_rows() as rows:
-                yield View(rows, self._log)
+                view = View(rows, self._log)
+                if as_of is None:
+                    yield view
+                else:
+                    moment = self._found(view, as_of)
+                    with _said_of(moment):
+                        yield view.as_of(moment.position)
         except Contradiction:
             tables.distrust(self.layout.boot)
             raise
+
+    def moment(self, as_of: AsOf) -> Moment:
+        """Return which moment is meant: how many records there were, and when the last of them was written.
+
+        as_of: a position (a number of records), a time (``datetime``; one without a zone is local), a day (its end), a
+        text with one of these (``#812``, ``2026-01-31``, ``2026-01-31T12:00``, ``yesterday``, ``3 days ago``), a signed
+        checkpoint, or the path of a file with one. A state in the middle of a batch was never visible: the one before
+        it is meant. Raises Rejected.
+        """
+        with self.reading() as view:
+            return self._found(view, as_of)
+
+    def _found(self, view: View, as_of: AsOf) -> Moment:
+        if isinstance(as_of, Moment):
+            return as_of
+        match self._meant(as_of):
+            case moments.Position(size=size):
+                return queries.moment_at(view, size)
+            case Instant(time_ns=time_ns):
+                return queries.moment_by(view, time_ns)
+            case Kept(text=text):
+                head = self._keys.trust().head(text)
+                if head is None:
+                    raise Rejected("this is no checkpoint that was signed with a key of this store")
+                return queries.moment_at(view, head.size)
+
+    def _meant(self, as_of: AsOf) -> moments.Position | Instant | Kept:
+        if not isinstance(as_of, os.PathLike):
+            try:
+                return meaning(as_of, self._ambient.now_ns())
+            except Rejected:
+                if not isinstance(as_of, str) or not Path(as_of).is_file():
+                    raise
+        try:
+            return Kept(durable.read_small_file(Path(as_of)).decode())
+        except UnicodeDecodeError:
+            return Kept("")
 
     def close(self) -> None:
         """Release the tables. A closed store answers no more."""
@@ -298,7 +345,7 @@ class Ledger:
                 # While we waited, another thread may have failed.
                 self._require_writable()
                 with self._poisoned_by(OSError):
-                    yield self._recover(self._end_of_log())
+                    yield self._end_of_log()
         finally:
             self._thread_lock.release()
 
@@ -318,12 +365,12 @@ class Ledger:
         """Return where the log ends, with the tables caught up and no torn tail. The lock must be held."""
         position = self._position
         # Where nothing follows is the end, however old the position is; and the tables were folded up to it.
-        if self._log.holds(position) and not self._log.has_more(position):
+        if self._log.is_held_end(position):
             return position
         # Whoever appended since has folded that, too.
         with self._working_rows() as rows:
             position = projections.cursor(rows) or START
-        if self._log.holds(position) and not self._log.has_more(position):
+        if self._log.is_held_end(position):
             self._position = position
             return position
         return self._recover(self._catch_up())
@@ -341,7 +388,7 @@ class Ledger:
     def _recover(self, position: Position) -> Position:
         """Move a torn tail out of the way; returns the end of the log. The lock must be held, the tables caught up."""
         position = self._log.tip(position)
-        if self._log.holds(position) and not self._log.has_more(position):
+        if self._log.is_held_end(position):
             return position
         # Whoever has written and is not done with the sync finishes first; nobody begins, for we hold the lock.
         with durable.leased(self.layout.log, exclusive=True, wait_s=self._lock_wait_s):
@@ -596,6 +643,15 @@ class Ledger:
         actor = self._ambient.actor()
         since = datetime.fromtimestamp(self._ambient.now_ns() // 1_000_000_000, UTC).isoformat()
         return f"process {actor.pid} of {actor.user} on {actor.host} since {since}"
+
+
+@contextmanager
+def _said_of(moment: Moment) -> Iterator[None]:
+    """Have those who miss something told of which moment: it may be there now."""
+    try:
+        yield
+    except Unknown as error:
+        raise type(error)(f"as of #{moment.position}: {error}") from error
 
 
 def _in_bulk(batches: Iterator[tuple[list[Record], Position]]) -> Iterator[tuple[list[Record], Position]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import islice
 import os
 from typing import Any
@@ -17,7 +18,8 @@ from runicorn_es.following import Following
 from runicorn_es.interests import parse_interests
 from runicorn_es.ledger import Ledger
 from runicorn_es.log import Record
-from runicorn_es.names import parse_reference
+from runicorn_es.moments import AsOf, Moment
+from runicorn_es.names import parse_reference, split_moment
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
 from runicorn_es.queries import Changes, Diff, Direction, Due, Found, Impact, Lineage, Step, View
 from runicorn_es.rules import Rule, read_rule
@@ -30,23 +32,29 @@ class Questions(Ledger):
     """The part of a store that answers."""
 
     def artifacts(
-        self, type: str | None = None, *, after: str | None = None, limit: int | None = None
+        self, type: str | None = None, *, after: str | None = None, limit: int | None = None, as_of: AsOf | None = None
     ) -> list[ArtifactRow]:
         """Return the artifacts that have a live version, by name; of one type if given.
 
-        after, limit: a page of them: those beyond this name, and so many.
+        after, limit: a page of them: those beyond this name, and so many. as_of: a moment of the past.
         """
-        with self.reading() as view:
+        with self.reading(as_of) as view:
             return queries.artifacts(view, type, after=after, limit=limit)
 
     def versions(
-        self, name: str, *, deleted: bool = False, after: int | None = None, limit: int | None = None
+        self,
+        name: str,
+        *,
+        deleted: bool = False,
+        after: int | None = None,
+        limit: int | None = None,
+        as_of: AsOf | None = None,
     ) -> list[VersionRow]:
         """Return the live versions of an artifact, oldest first; with ``deleted`` all. Raises Unknown.
 
-        after, limit: a page of them: those beyond this number, and so many.
+        after, limit: a page of them: those beyond this number, and so many. as_of: a moment of the past.
         """
-        with self.reading() as view:
+        with self.reading(as_of) as view:
             return queries.versions(view, name, deleted=deleted, after=after, limit=limit)
 
     def search(
@@ -57,13 +65,14 @@ class Questions(Ledger):
         after: str | None = None,
         limit: int | None = None,
         newest_of_each: bool = False,
+        as_of: AsOf | None = None,
     ) -> Found:
         """Return the versions that a query means, such as ``type:model tag:production val_acc>=0.9``.
 
         docs/reference/search.md has the grammar. Only live versions are searched, unless the query says something of
         their ``status``. sort: a field or a key of metadata, with ``-`` before it the largest first; else the newest
         first. limit, after: a page of so many, and the ``next`` of the page before. newest_of_each: of each artifact
-        only the newest of what is meant.
+        only the newest of what is meant. as_of: a moment of the past; what was purged since is found no more.
 
         Raises BadQuery, which points at the place, for what cannot be read.
 
@@ -71,65 +80,114 @@ class Questions(Ledger):
         """
         if limit is not None and limit < 1:
             raise Rejected(f"limit must be at least 1, not {limit}")
-        with self.reading() as view:
+        moment = None if as_of is None else self.moment(as_of)
+        with self.reading(moment) as view:
             return queries.search(
                 view,
                 query,
-                now_ns=self._ambient.now_ns(),
+                now_ns=self._ambient.now_ns() if moment is None else moment.time_ns,
                 sort=sort,
                 after=after,
                 limit=limit,
                 newest_of_each=newest_of_each,
             )
 
-    def get(self, spec: str) -> ArtifactVersion:
-        """Return a version by ``name``, ``name:v3``, ``name:alias`` or ``name@digest-prefix``. Records nothing."""
-        with self.reading() as view:
-            row = queries.resolve(view, parse_reference(spec))
-        return self.version_of(row)
+    def get(self, spec: str, *, as_of: AsOf | None = None) -> ArtifactVersion:
+        """Return a version by ``name``, ``name:v3``, ``name:alias`` or ``name@digest-prefix``. Records nothing.
 
-    def version_of(self, row: VersionRow) -> ArtifactVersion:
-        """Return the version of a row."""
-        return ArtifactVersion(row, self.reading, self.pool, self.layout)
+        as_of: a moment of the past, which may also stand in the spec: ``name:production@{2026-01-31}``. What is
+        returned then tells its aliases, tags, metadata and uses as of that moment. Raises Unknown.
 
-    def aliases(self, name: str) -> list[AliasRow]:
-        """Return the aliases of an artifact; ``latest``, which is computed, is not among them. Raises Unknown."""
-        with self.reading() as view:
+        Example: ``store.get("resnet:production", as_of="yesterday").version``
+        """
+        row, moment = self.resolved(spec, as_of=as_of)
+        return self.version_of(row, as_of=moment)
+
+    def resolved(
+        self, spec: str, *, as_of: AsOf | None = None, deleted: bool = False
+    ) -> tuple[VersionRow, Moment | None]:
+        """Return the version that a spec means, and the moment as of which: None for now. Raises Unknown.
+
+        as_of: as for ``get``. deleted: also one that is deleted then.
+        """
+        wanted, moment = self.meant(spec, as_of)
+        with self.reading(moment) as view:
+            return queries.resolve(view, parse_reference(wanted), deleted=deleted), moment
+
+    def meant(self, spec: str, as_of: AsOf | None = None) -> tuple[str, Moment | None]:
+        """Return a spec without the moment that stands in it, and that moment, or the other that was given.
+
+        Raises Rejected for two of them.
+        """
+        wanted, written = split_moment(spec)
+        if written is not None and as_of is not None:
+            raise Rejected(f"{spec!r} says already as of when; leave out the other moment")
+        as_of = written if as_of is None else as_of
+        return wanted, None if as_of is None else self.moment(as_of)
+
+    def version_of(self, row: VersionRow, *, as_of: AsOf | None = None) -> ArtifactVersion:
+        """Return the version of a row, as it is now or was at a moment."""
+        moment = None if as_of is None else self.moment(as_of)
+        return ArtifactVersion(row, partial(self.reading, moment), self.pool, self.layout)
+
+    def aliases(self, name: str, *, as_of: AsOf | None = None) -> list[AliasRow]:
+        """Return the aliases of an artifact; ``latest``, which is computed, is not among them. Raises Unknown.
+
+        as_of: a moment of the past.
+        """
+        with self.reading(as_of) as view:
             queries.artifact(view, name)
             return queries.aliases(view, name)
 
     def lineage(
-        self, spec: str, direction: Direction = "both", depth: int | None = None, *, limit: int | None = None
+        self,
+        spec: str,
+        direction: Direction = "both",
+        depth: int | None = None,
+        *,
+        limit: int | None = None,
+        as_of: AsOf | None = None,
     ) -> Lineage:
         """Return what a version was made from and what was made with it, through the runs between, the nearest first.
 
         direction: ``upstream``, ``downstream`` or ``both``. depth: steps from version to version; None for all. limit:
-        so many versions and runs at most in each direction; ``is_cut`` says whether there are more.
+        so many versions and runs at most in each direction; ``is_cut`` says whether there are more. as_of: a moment, as
+        for ``get``.
         """
-        with self.reading() as view:
-            return self._lineage(view, spec, direction, depth, limit)
+        row, moment = self._focus(spec, direction, as_of)
+        with self.reading(moment) as view:
+            return queries.lineage(view, row, direction=direction, depth=depth, limit=limit)
 
-    def impact(self, spec: str, *, after: str | None = None, limit: int | None = None) -> Impact:
+    def impact(
+        self, spec: str, *, after: str | None = None, limit: int | None = None, as_of: AsOf | None = None
+    ) -> Impact:
         """Return what depends on a version: all that was made with it, which aliases that reaches, which runs failed.
 
         Aliases and counts are always whole. after, limit: a page of the versions and runs, the nearest first: those
-        behind the one with this id, and so many. Raises Unknown.
+        behind the one with this id, and so many. as_of: a moment, as for ``get``. Raises Unknown.
 
         Example: ``store.impact("images:v1").aliases``
         """
-        with self.reading() as view:
-            row = queries.resolve(view, parse_reference(spec), deleted=True)
+        row, moment = self.resolved(spec, as_of=as_of, deleted=True)
+        with self.reading(moment) as view:
             return queries.impact(view, row, after=after, limit=limit)
 
     def openlineage(
-        self, spec: str, direction: Direction = "both", depth: int | None = None, *, limit: int | None = None
+        self,
+        spec: str,
+        direction: Direction = "both",
+        depth: int | None = None,
+        *,
+        limit: int | None = None,
+        as_of: AsOf | None = None,
     ) -> list[dict[str, Any]]:
         """Return the runs of a lineage as OpenLineage 2-0-2 RunEvents: JSON objects for whatever collects lineage.
 
         The same run has the same ids each time. Arguments are those of ``lineage``.
         """
-        with self.reading() as view:
-            found = self._lineage(view, spec, direction, depth, limit)
+        row, moment = self._focus(spec, direction, as_of)
+        with self.reading(moment) as view:
+            found = queries.lineage(view, row, direction=direction, depth=depth, limit=limit)
             return list(export.run_events(view, found, self.identity.store_id))
 
     def export_catalogue(self, path: str | os.PathLike[str]) -> ExportedTable:
@@ -147,12 +205,20 @@ class Questions(Ledger):
         """Write a table with a row for each event beyond index ``after``, as ``export_catalogue`` does for versions."""
         return export.save_events(self.reading, self.events(after), path)
 
-    def runs(self, project: str | None = None, *, after: str | None = None, limit: int | None = None) -> list[RunRow]:
+    def runs(
+        self,
+        project: str | None = None,
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        as_of: AsOf | None = None,
+    ) -> list[RunRow]:
         """Return the runs, oldest first; of one project if given.
 
-        after, limit: a page of them: those begun after the run with this id, and so many. Raises Unknown.
+        after, limit: a page of them: those begun after the run with this id, and so many. Raises Unknown. as_of: a
+        moment of the past.
         """
-        with self.reading() as view:
+        with self.reading(as_of) as view:
             return queries.runs(view, project, after=after, limit=limit)
 
     def events(
@@ -279,23 +345,26 @@ class Questions(Ledger):
         """Return the consumers of the store, by name: how far each is, and whether it is at work."""
         return all_consumers(self)
 
-    def protected(self) -> list[str]:
-        """Return the protected aliases, sorted."""
-        with self.reading() as view:
+    def protected(self, *, as_of: AsOf | None = None) -> list[str]:
+        """Return the protected aliases, sorted; as they were at a moment, if given."""
+        with self.reading(as_of) as view:
             return [row.alias for row in queries.protected(view)]
 
-    def retention(self) -> dict[str, Rule]:
-        """Return the rules of retention by their selections."""
-        with self.reading() as view:
+    def retention(self, *, as_of: AsOf | None = None) -> dict[str, Rule]:
+        """Return the rules of retention by their selections; as they were at a moment, if given."""
+        with self.reading(as_of) as view:
             return {selection: read_rule(row.rule) for selection, row in queries.rules(view).items()}
 
-    def due(self) -> list[Due]:
-        """Return the versions that the rules of retention do not keep: what is due for each, by which rule, and why."""
-        with self.reading() as view:
-            return list(queries.due(view, self._ambient.now_ns()))
+    def due(self, *, as_of: AsOf | None = None) -> list[Due]:
+        """Return the versions that the rules of retention do not keep: what is due for each, by which rule, and why.
 
-    def _lineage(self, view: View, spec: str, direction: Direction, depth: int | None, limit: int | None) -> Lineage:
+        as_of: what was due when the last of the records of that moment was written.
+        """
+        moment = None if as_of is None else self.moment(as_of)
+        with self.reading(moment) as view:
+            return list(queries.due(view, self._ambient.now_ns() if moment is None else moment.time_ns))
+
+    def _focus(self, spec: str, direction: Direction, as_of: AsOf | None) -> tuple[VersionRow, Moment | None]:
         if direction not in ("upstream", "downstream", "both"):
             raise ValueError(f"direction must be 'upstream', 'downstream' or 'both', not {direction!r}")
-        row = queries.resolve(view, parse_reference(spec), deleted=True)
-        return queries.lineage(view, row, direction=direction, depth=depth, limit=limit)
+        return self.resolved(spec, as_of=as_of, deleted=True)

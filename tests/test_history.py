@@ -4,7 +4,7 @@ import pytest
 
 from given import file, version
 import runicorn_es as rn
-from runicorn_es import queries
+from runicorn_es import queries, telling
 from runicorn_es.events import AliasProtected, AliasRemoved, AliasSet, VersionCreated, VersionDeleted, VersionPurged
 from runicorn_es.queries import View
 
@@ -119,12 +119,11 @@ def test_events_of_what_is_not_there_are_refused(moved):
 
 
 def test_the_events_of_a_store_with_a_purged_run_can_be_told(store, tmp_path):
-    from runicorn_es.cli import history
 
     with rn.init("p", storage=store.layout.root) as run:
         run.log_artifact(rn.Artifact("m", "model").add_file(file(tmp_path / "f")))
     store.purge_run(run.id)
 
-    told = {one.record.index: one.batch.user for one in history.told(store, -1)}
+    told = {one.record.index: one.batch.user for one in telling.told(store, -1)}
     assert told[1] == ""
     assert told[max(told)] != ""

@@ -41,6 +41,7 @@ from runicorn_es.cli import (
     trust,
     undo,
     versions,
+    viewer,
     watching,
 )
 from runicorn_es.cli.options import Program, Verb
@@ -88,6 +89,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "repair": trust.repair,
     "rebuild": rebuild.rebuild,
     "doctor": doctor.doctor,
+    "viewer": viewer.viewer,
     "artifacts": guide.guide,
 }
 

@@ -51,7 +51,7 @@ def _lines(found: "late.queries.Changes") -> Iterator[str]:
     for rule in found.rules:
         yield f"  retention of {rule.selection}: {_from_to(rule.old or 'none', rule.new or 'none')}{_who(rule.steps)}"
     for step in found.others:
-        yield f"  {late.history.describe_event(step.event)}{_who([step])}"
+        yield f"  {late.telling.describe_event(step.event)}{_who([step])}"
 
 
 def _from_to(old: str, new: str) -> str:

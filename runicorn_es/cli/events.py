@@ -37,18 +37,18 @@ def events(
     if follow and any(given is not None for given in chosen.values()):
         raise Refused("--follow tells all that happens", "`runicorn watch --on` waits for what is chosen")
     with opening.reading(asked(context)) as store:
-        found = late.history.followed(store, after) if follow else late.history.told(store, after, **chosen)
+        found = late.telling.followed(store, after) if follow else late.telling.told(store, after, **chosen)
         for one in found:
             _show(one, as_json=asked(context).as_json)
             if follow:
                 sys.stdout.flush()
 
 
-def _show(one: "late.history.Told", *, as_json: bool) -> None:
+def _show(one: "late.telling.Told", *, as_json: bool) -> None:
     if as_json:
-        for members in late.history.as_json(one):
+        for members in late.telling.as_json(one):
             output.line_of_stream("runicorn.event/1", **members)
         return
     when = output.local_time(one.record.time_ns)
     who = output.printable(f"{one.batch.user}@{one.batch.host}")
-    output.say(*(f"{one.record.index:>6}  {when}  {who}  {said}" for said in late.history.sentences(one)))
+    output.say(*(f"{one.record.index:>6}  {when}  {who}  {said}" for said in late.telling.sentences(one)))

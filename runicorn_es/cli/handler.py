@@ -11,8 +11,8 @@ import time
 
 import msgspec
 
-from runicorn_es import durable
-from runicorn_es.cli import history, output
+from runicorn_es import durable, telling
+from runicorn_es.cli import output
 from runicorn_es.following import Happened
 
 _BACKOFF_MOST_S = 60.0
@@ -39,7 +39,7 @@ class Handler:
 
     def handle(self, root: Path, happened: Happened) -> bool:
         """Return whether the event is dealt with: the command succeeded, or the event lies among the dead letters."""
-        [members] = history.as_json(history.told_of(happened))
+        [members] = telling.as_json(telling.told_of(happened))
         line = msgspec.json.encode({"schema": "runicorn.event/1", **members}) + b"\n"
         pause_s = self._backoff_s
         code = 0

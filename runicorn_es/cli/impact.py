@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from runicorn_es.cli import late, opening, output
+from runicorn_es.cli import late, opening, output, past
 from runicorn_es.cli.asked import asked
-from runicorn_es.cli.options import Spec
+from runicorn_es.cli.options import AsOf, Spec
 
 
 def impact(
@@ -18,15 +18,17 @@ def impact(
         str | None,
         typer.Option("--after", metavar="ID", help="List those behind this version or run: the next page."),
     ] = None,
+    as_of: AsOf = None,
 ) -> None:
     """Show what depends on a version: all that was made with it, through which runs, and which aliases that reaches.
 
     Aliases and counts are those of everything, however much is listed.
     """
     with opening.reading(asked(context)) as store:
-        found = store.impact(spec, after=after, limit=limit)
+        spec, moment = past.meant(store, asked(context), spec, as_of)
+        found = store.impact(spec, after=after, limit=limit, as_of=moment)
     if asked(context).as_json:
-        output.document("runicorn.impact/1", **late.msgspec.structs.asdict(found))
+        output.document("runicorn.impact/1", **past.member(moment), **late.msgspec.structs.asdict(found))
         return
     output.say(*(output.printable(line) for line in _summary(found)))
     if found.nodes:

@@ -8,6 +8,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import webbrowser
+
     import msgspec
     from rich import console, progress
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
         founding,
         layout,
         location,
+        moments,
         names,
         pool,
         projections,
@@ -33,13 +36,15 @@ if TYPE_CHECKING:
         signing,
         store,
         tables,
+        telling,
         tiles,
     )
     from runicorn_es.artifact import patterns, stored
-    from runicorn_es.cli import checkup, handler, history
+    from runicorn_es.cli import checkup, handler
     from runicorn_es.projections import rows
     from runicorn_es.signing import checkpoint as signed
     from runicorn_es.signing import note
+    from runicorn_es.viewer import serving
 
 __all__ = [
     "artifact",
@@ -52,9 +57,9 @@ __all__ = [
     "following",
     "founding",
     "handler",
-    "history",
     "layout",
     "location",
+    "moments",
     "msgspec",
     "names",
     "note",
@@ -68,13 +73,16 @@ __all__ = [
     "repair",
     "rows",
     "rules",
+    "serving",
     "settings",
     "signed",
     "signing",
     "store",
     "stored",
     "tables",
+    "telling",
     "tiles",
+    "webbrowser",
 ]
 
 _MODULES = {
@@ -88,7 +96,6 @@ _MODULES = {
     "following": "runicorn_es.following",
     "founding": "runicorn_es.founding",
     "handler": "runicorn_es.cli.handler",
-    "history": "runicorn_es.cli.history",
     "layout": "runicorn_es.layout",
     "location": "runicorn_es.location",
     "msgspec": "msgspec",
@@ -100,10 +107,12 @@ _MODULES = {
     "projections": "runicorn_es.projections",
     "proofs": "runicorn_es.proofs",
     "purge": "runicorn_es.purge",
+    "moments": "runicorn_es.moments",
     "queries": "runicorn_es.queries",
     "repair": "runicorn_es.repair",
     "rows": "runicorn_es.projections.rows",
     "rules": "runicorn_es.rules",
+    "serving": "runicorn_es.viewer.serving",
     "settings": "runicorn_es.settings",
     "signed": "runicorn_es.signing.checkpoint",
     "signing": "runicorn_es.signing",
@@ -111,6 +120,8 @@ _MODULES = {
     "stored": "runicorn_es.artifact.stored",
     "tables": "runicorn_es.tables",
     "tiles": "runicorn_es.tiles",
+    "telling": "runicorn_es.telling",
+    "webbrowser": "webbrowser",
 }
 
 if not TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from runicorn_es.cli import late, opening, output
+from runicorn_es.cli import late, opening, output, past
 from runicorn_es.cli.asked import asked
 from runicorn_es.cli.failures import Refused
-from runicorn_es.cli.options import Spec
+from runicorn_es.cli.options import AsOf, Spec
 
 Direction = Literal["upstream", "downstream", "both"]
 Form = Literal["tree", "json", "dot", "openlineage"]
@@ -33,21 +33,28 @@ def lineage(
     form: Annotated[
         Form, typer.Option("--format", help="A tree to read, JSON, DOT for Graphviz, or OpenLineage events.")
     ] = "tree",
+    as_of: AsOf = None,
 ) -> None:
     """Show what a version was made from and used for, the nearest first."""
     if form == "dot" and asked(context).as_json:
         raise Refused("--format dot is not JSON; leave out --json, or ask for --format json")
     chosen = _direction(direction, up=up, down=down)
     with opening.reading(asked(context)) as store:
+        spec, moment = past.meant(store, asked(context), spec, as_of)
         if form == "openlineage":
-            _show_events(store.openlineage(spec, chosen, depth, limit=limit))
+            _show_events(store.openlineage(spec, chosen, depth, limit=limit, as_of=moment))
             return
-        found = store.lineage(spec, chosen, depth, limit=limit)
+        found = store.lineage(spec, chosen, depth, limit=limit, as_of=moment)
     if form == "dot":
         output.say(found.to_dot().rstrip("\n"))
     elif form == "json" or asked(context).as_json:
         output.document(
-            "runicorn.lineage/1", focus=found.focus, nodes=found.nodes, edges=found.edges, is_cut=found.is_cut
+            "runicorn.lineage/1",
+            focus=found.focus,
+            **past.member(moment),
+            nodes=found.nodes,
+            edges=found.edges,
+            is_cut=found.is_cut,
         )
     else:
         marks = late.queries.LINES

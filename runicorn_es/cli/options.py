@@ -33,6 +33,14 @@ Since = Annotated[
     ),
 ]
 Until = Annotated[str | None, typer.Option("--until", metavar="MOMENT", help="Only up to then, spelled likewise.")]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        metavar="MOMENT",
+        help="How it was then: 2026-01-31, 2026-01-31T18:30, '3 days ago', '#812', or the file of a checkpoint.",
+    ),
+]
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many.")]
 Force = Annotated[bool, typer.Option("--force", help="Although the alias is protected.")]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the log.")]

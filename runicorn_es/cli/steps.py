@@ -40,7 +40,7 @@ def history(
 def line(step: "late.queries.Step") -> str:
     """Return a step in one line."""
     who = f"{step.user}@{step.host}" if step.user else "-"
-    said = late.history.describe_event(step.event)
+    said = late.telling.describe_event(step.event)
     during = f", in run {step.run}" if step.run and step.run not in said else ""
     undoes = "" if step.undoes is None else f", which undoes record {step.undoes}"
     return output.printable(f"{step.index:>6}  {output.local_time(step.time_ns)}  {who}  {said}{during}{undoes}")
@@ -58,6 +58,6 @@ def as_json(step: "late.queries.Step") -> dict[str, Any]:
         "undoes": step.undoes,
         "kind": step.kind,
         "reason": step.reason,
-        "sentence": late.history.describe_event(step.event),
-        "event": late.history.members(step.event),
+        "sentence": late.telling.describe_event(step.event),
+        "event": late.telling.members(step.event),
     }

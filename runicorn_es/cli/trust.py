@@ -121,7 +121,7 @@ def verify(
             index=proven.index,
             time=output.utc_time(proven.time_ns or 0),
             subject=proven.subject,
-            sentences=[late.history.describe_event(event) for event in told],
+            sentences=[late.telling.describe_event(event) for event in told],
         )
     elif proven.kind == "consistency":
         output.say(f"proven: the log of {proven.size} records begins with the one of {proven.old_size}")
@@ -134,7 +134,7 @@ def verify(
     else:
         time = output.local_time(proven.time_ns or 0)
         output.say(f"proven: record {proven.index} of {time} is in the log of {proven.size} records")
-        output.say(*(f"  {output.printable(late.history.describe_event(event))}" for event in told))
+        output.say(*(f"  {output.printable(late.telling.describe_event(event))}" for event in told))
 
 
 def key(

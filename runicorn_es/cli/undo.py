@@ -23,7 +23,7 @@ def undo(
     """Take back what a record did, by appending its opposite. An undo can be undone."""
     with opening.changing(asked(context)) as store:
         after = store.undo(index, reason=reason, force=force)
-    said = [late.history.describe_event(event) for event in after]
+    said = [late.telling.describe_event(event) for event in after]
     if asked(context).as_json:
         output.document("runicorn.undo/1", undoes=index, sentences=said)
     else:

@@ -30,7 +30,7 @@ from runicorn_es.events import (
 from runicorn_es.log import Record
 from runicorn_es.log.record import BLANKABLE, COMMIT, PAGE
 from runicorn_es.projections.fact import Fact
-from runicorn_es.projections.rows import Contradiction, Family, key_of
+from runicorn_es.projections.rows import Contradiction, key_of
 from runicorn_es.tables import Reader, Writer
 
 BLOCK_RECORDS = 64
@@ -53,7 +53,9 @@ class _Named(msgspec.Struct, frozen=True, array_like=True):
     indices: tuple[int, ...]
 
 
-_NAMED = Family(b"N", _Named)  # by record
+# By record. Not dated as other rows are: what a purge takes out must not be remembered.
+_NAMED = b"N"
+_decode_named = msgspec.msgpack.Decoder(_Named).decode
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -209,15 +211,19 @@ def _note_batch(
         for index in batch:
             added[_block(listed, index)] += _OF_ITS_BATCH_AT[index % BLOCK_RECORDS]
     if record.flags & BLANKABLE:
-        _NAMED.put(out, _Named(named.user, named.host, named.run, tuple(batch)), record.index)
+        out.put(
+            key_of(_NAMED, record.index),
+            msgspec.msgpack.encode(_Named(named.user, named.host, named.run, tuple(batch))),
+        )
 
 
 def _forget(index: int, out: Writer) -> None:
     """Take out what a record says of its batch: it is about to be blanked."""
-    named = _NAMED.get(out, index)
-    if named is None:
+    row = out.get(key_of(_NAMED, index))
+    if row is None:
         return
-    _NAMED.delete(out, index)
+    named = _decode_named(row)
+    out.delete(key_of(_NAMED, index))
     for listed in _lists_of_batch(named.user, named.host, named.run):
         for one in named.indices:
             gone = _OF_ITS_BATCH_AT[one % BLOCK_RECORDS]

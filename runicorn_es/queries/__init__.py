@@ -1,7 +1,16 @@
 """Answers from the tables and the records they point to. Reads only; every answer of CLI, viewer and API is here."""
 
 from runicorn_es.projections.tree import Tip
+from runicorn_es.queries.browsing import (
+    Folder,
+    folder,
+    hidden_versions,
+    numbers_in,
+    recent_runs,
+    recent_versions,
+)
 from runicorn_es.queries.catalog import (
+    Counts,
     Stats,
     aliases,
     aliases_by_version,
@@ -62,6 +71,7 @@ from runicorn_es.queries.keeping import (
     unpurged,
 )
 from runicorn_es.queries.lineages import ASCII, LINES, Direction, Edge, Lineage, Marks, Node
+from runicorn_es.queries.moments import moment_at, moment_by
 from runicorn_es.queries.records import (
     batch_of,
     batch_of_key,
@@ -82,6 +92,7 @@ __all__ = [
     "ASCII",
     "LINES",
     "Changes",
+    "Counts",
     "Details",
     "Diff",
     "Direction",
@@ -90,6 +101,7 @@ __all__ = [
     "ExternalReference",
     "File",
     "FileChange",
+    "Folder",
     "Found",
     "Impact",
     "Lineage",
@@ -120,8 +132,10 @@ __all__ = [
     "file",
     "files",
     "find",
+    "folder",
     "has_used",
     "head",
+    "hidden_versions",
     "history",
     "impact",
     "inputs",
@@ -132,6 +146,9 @@ __all__ = [
     "made_from",
     "mentioning",
     "metadata",
+    "moment_at",
+    "moment_by",
+    "numbers_in",
     "outputs",
     "page_position",
     "pages_of",
@@ -140,6 +157,8 @@ __all__ = [
     "position_at",
     "protected",
     "reasons_to_keep",
+    "recent_runs",
+    "recent_versions",
     "record_at",
     "references",
     "resolve",

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from runicorn_es import codec
+from runicorn_es import codec, merkle
 from runicorn_es.events import BatchAppended, Event
 from runicorn_es.log import Position, Record
 from runicorn_es.log.record import COMMIT, COMPRESSED, FIRST, PAGE, is_blank
@@ -13,7 +13,9 @@ from runicorn_es.queries.view import View
 
 
 def head(view: View) -> tuple[int, bytes]:
-    """Return how many records the tables know, and the Merkle root over their headers."""
+    """Return how many records there are, and the Merkle root over their headers. In the past it reads them all."""
+    if view.is_past:
+        return view.size, merkle.root([view.record(index).leaf for index in range(view.size)])
     return tree.head(view.rows)
 
 
@@ -24,7 +26,7 @@ def tip(view: View) -> Tip:
 
 def history(view: View, after: int, before: int | None = None) -> Iterator[tuple[Record, tuple[Event, ...]]]:
     """Yield the records beyond index ``after`` with their events, in order; ``after=-1`` begins with the first."""
-    end = head(view)[0] if before is None else before
+    end = view.size if before is None else min(before, view.size)
     return (record_at(view, index) for index in range(after + 1, end))
 
 
@@ -69,7 +71,7 @@ class _Times:
         self._view = view
 
     def __len__(self) -> int:
-        return head(self._view)[0]
+        return self._view.size
 
     def __getitem__(self, index: int) -> int:
         return self._view.record(index).time_ns

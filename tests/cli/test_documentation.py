@@ -163,6 +163,7 @@ def test_every_documented_shape_is_one_that_is_checked():
     others |= {"search", "tag", "describe", "annotate"}
     others |= {"diff", "history", "changes", "undo"}
     others |= {"protect", "purge", "gc", "retention", "explain", "compact", "impact", "export", "consumers", "watched"}
+    others |= {"viewer"}  # tests/viewer/test_serving.py
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
 

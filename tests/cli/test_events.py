@@ -14,9 +14,9 @@ import pytest
 from given import file, version
 from golden.samples import SAMPLES
 import runicorn_es as rn
-from runicorn_es.cli.history import describe_event
 from runicorn_es.events import AliasSet, Event
 from runicorn_es.log.record import blank_payload
+from runicorn_es.telling import describe_event
 
 SENTENCES = {
     "store": "the store was created, in format 1",

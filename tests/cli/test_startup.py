@@ -37,9 +37,7 @@ def test_a_listing_imports_the_store_and_nothing_that_it_does_not_need(store, ro
     version(store)
     found = modules_after(*arguments)
     assert "runicorn_es.store" in found
-    assert found.isdisjoint(
-        NEVER_FOR_A_LIST | {"runicorn_es.run", "runicorn_es.cli.checkup", "runicorn_es.cli.history"}
-    )
+    assert found.isdisjoint(NEVER_FOR_A_LIST | {"runicorn_es.run", "runicorn_es.cli.checkup", "runicorn_es.telling"})
 
 
 def test_the_package_is_imported_name_by_name():

@@ -1,13 +1,13 @@
 """The log in words: each event as a sentence, with when and by whom."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, assert_never
 
 import msgspec
 
-from runicorn_es import export, names, queries, rules
-from runicorn_es.cli import output
+from runicorn_es import export, names, queries, rules, words
+from runicorn_es.artifact.stored import to_datetime
 from runicorn_es.errors import Rejected
 from runicorn_es.events import (
     AliasProtected,
@@ -39,6 +39,7 @@ from runicorn_es.events import (
 from runicorn_es.following import Happened
 from runicorn_es.log import Record
 from runicorn_es.log.record import FIRST, is_blank
+from runicorn_es.queries import View
 from runicorn_es.store import Store
 
 _TEXT_CHARACTERS = 100
@@ -65,6 +66,18 @@ def told(store: Store, after: int, **chosen: Any) -> Iterator[Told]:
         yield Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended)))
 
 
+def told_at(view: View, indices: Iterable[int]) -> list[Told]:
+    """Return these records, which must be in order."""
+    found: list[Told] = []
+    batch = _NOBODY
+    for index in indices:
+        record, events = queries.record_at(view, index)
+        if record.flags & FIRST or not found or found[-1].record.index != index - 1:
+            batch = queries.batch_of(view, index) or _NOBODY
+        found.append(Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended))))
+    return found
+
+
 def followed(store: Store, after: int) -> Iterator[Told]:
     """Yield the acknowledged records beyond index ``after``, in order, and for ever what comes then."""
     with store.follow(after) as following:
@@ -82,14 +95,14 @@ def told_of(happened: Happened) -> Told:
 
 def sentences(one: Told) -> Iterator[str]:
     """Yield a sentence for each event of a record; for its files, and for its references, one for all."""
-    subject = output.printable(one.record.subject)
+    subject = words.printable(one.record.subject)
     if is_blank(one.record):
         yield f"what stood here of {subject} was blanked"
     for kind, group in groupby(one.events, type):
         events = list(group)
         if len(events) > 1 and kind in {FileAdded, ReferenceAdded}:
             noun = "file" if kind is FileAdded else "reference"
-            yield f"{output.count(len(events), noun)} of {subject}"
+            yield f"{words.count(len(events), noun)} of {subject}"
         else:
             yield from map(describe_event, events)
 
@@ -109,9 +122,9 @@ def describe_event(event: Event) -> str:
         case VersionCreated():
             said = _created(event)
         case FileAdded():
-            said = f"file {event.path}, {output.size(event.size_bytes)}"
+            said = f"file {event.path}, {words.size(event.size_bytes)}"
         case ReferenceAdded():
-            size = "" if event.size_bytes is None else f", {output.size(event.size_bytes)}"
+            size = "" if event.size_bytes is None else f", {words.size(event.size_bytes)}"
             said = f"reference {event.uri}{size}"
         case MetadataChanged():
             said = f"metadata of {names.spec(event.name, event.version)} is {_shortened(event.metadata)}"
@@ -131,39 +144,39 @@ def describe_event(event: Event) -> str:
         case VersionRestored():
             said = f"{names.spec(event.name, event.version)} was restored{_because(event.reason)}"
         case VersionPurged():
-            blanked = output.count(len(event.blanked), "record")
+            blanked = words.count(len(event.blanked), "record")
             said = f"{names.spec(event.name, event.version)} was purged, {blanked} blanked{_because(event.reason)}"
         case RunPurged():
             said = f"what run {event.run} recorded of itself was purged{_because(event.reason)}"
         case PurgeFinished():
-            blobs = output.count(event.count, "blob")
-            said = f"nothing is left of what was purged; {blobs} went with it, {output.size(event.size_bytes)}"
+            blobs = words.count(event.count, "blob")
+            said = f"nothing is left of what was purged; {blobs} went with it, {words.size(event.size_bytes)}"
         case AliasProtected():
             said = f"{event.alias} is {'' if event.is_protected else 'no longer '}protected{_because(event.reason)}"
         case BlobsPacked():
-            blobs, taken = output.count(event.count, "blob"), output.size(event.packed_bytes)
-            said = f"{blobs} of {output.size(event.size_bytes)} went into packs, where they take {taken}"
+            blobs, taken = words.count(event.count, "blob"), words.size(event.packed_bytes)
+            said = f"{blobs} of {words.size(event.size_bytes)} went into packs, where they take {taken}"
         case BlobsReclaimed():
-            said = f"{output.count(event.count, 'blob')} of no version were removed, {output.size(event.size_bytes)}"
+            said = f"{words.count(event.count, 'blob')} of no version were removed, {words.size(event.size_bytes)}"
         case RetentionSet():
             said = f"retention of {event.selection}: {_rule(event.rule)}"
         case RecoveryTruncated():
             said = (
-                f"a torn tail of {output.count(event.size_bytes, 'byte')} behind offset {event.offset} of "
+                f"a torn tail of {words.count(event.size_bytes, 'byte')} behind offset {event.offset} of "
                 f"{event.segment} was moved to quarantine, as {event.quarantine}"
             )
         case KeyRotated():
             said = f"the signing key was replaced; from the next record on it is {event.ed25519}"
         case _:
             assert_never(event)
-    return output.printable(said)
+    return words.printable(said)
 
 
 def as_json(one: Told) -> Iterator[dict[str, Any]]:
     """Yield for each event of a record what ``events --json`` says of it."""
     about: dict[str, Any] = {
         "index": one.record.index,
-        "time": output.utc_time(one.record.time_ns),
+        "time": to_datetime(one.record.time_ns),
         "user": one.batch.user,
         "host": one.batch.host,
         "pid": one.batch.pid,
@@ -186,9 +199,9 @@ def members(event: Event) -> dict[str, object]:
 
 
 def _created(event: VersionCreated) -> str:
-    parts = [event.type, output.count(event.file_count, "file"), output.size(event.size_bytes)]
+    parts = [event.type, words.count(event.file_count, "file"), words.size(event.size_bytes)]
     if event.reference_count:
-        parts.append(output.count(event.reference_count, "reference"))
+        parts.append(words.count(event.reference_count, "reference"))
     by = f" by run {event.run}" if event.run else ""
     return f"{names.spec(event.name, event.version)} was logged{by}: {', '.join(parts)}"
 
