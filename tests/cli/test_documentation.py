@@ -83,7 +83,7 @@ def full(root, tmp_path):
         "lineage m",
         "diff data:v1 m:v1",
         "history m",
-        "changes --since 0",
+        "changes --since #0",
         "undo",
         "lineage m --format json",
         "impact data",
