@@ -152,6 +152,9 @@ class _Rows:
     def put(self, key: bytes, value: bytes) -> None:
         self._writer().put(_ROWS + _checked_key(key), value)
 
+    def replace(self, key: bytes, value: bytes) -> bytes | None:
+        return self._writer().replace(_ROWS + _checked_key(key), value)
+
     def delete(self, key: bytes) -> None:
         self._writer().delete(_ROWS + _checked_key(key))
 

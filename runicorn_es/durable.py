@@ -17,6 +17,7 @@ import os
 from pathlib import Path
 import random
 import time
+from typing import BinaryIO
 
 from runicorn_es.errors import Busy
 
@@ -151,12 +152,32 @@ def put_file(path: Path, content: bytes) -> None:
     _replace(path, content, _PUBLIC_MODE, is_synced=False)
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file to write to, which takes the place of another, or of none, when the block ends; then it is durable.
+
+    A block that ends with an exception leaves the old file as it is, and no trace.
+    """
+    with (
+        _in_place_of(path, _PUBLIC_MODE, is_synced=True) as descriptor,
+        os.fdopen(descriptor, "wb", closefd=False) as file,
+    ):
+        yield file
+    sync_folder(path.parent)
+
+
 def _replace(path: Path, content: bytes, mode: int, *, is_synced: bool) -> None:
+    with _in_place_of(path, mode, is_synced=is_synced) as descriptor:
+        write_all(descriptor, content)
+
+
+@contextmanager
+def _in_place_of(path: Path, mode: int, *, is_synced: bool) -> Iterator[int]:
     scratch = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         try:
-            write_all(descriptor, content)
+            yield descriptor
             if is_synced:
                 os.fsync(descriptor)
         finally:

@@ -21,16 +21,17 @@ from typing import Self
 
 import msgspec
 
-from runicorn_es import codec, decisions, durable, founding, merkle, projections, queries, settings, tables
+from runicorn_es import codec, decisions, durable, founding, merkle, moments, projections, queries, settings, tables
 from runicorn_es.ambient import SYSTEM, Ambient
 from runicorn_es.aside import aside
 from runicorn_es.cold import Packs
-from runicorn_es.commands import MAKING_ROOM, Command, CreateStore, NoteRecovery
-from runicorn_es.errors import Busy, Damaged, DiskFull, Rejected, RunicornError, WriteFailed
+from runicorn_es.commands import MAKING_ROOM, Command, CreateStore, NoteRecovery, Undo
+from runicorn_es.errors import Busy, Damaged, DiskFull, Rejected, RunicornError, Unknown, WriteFailed
 from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded
 from runicorn_es.layout import Layout
 from runicorn_es.log import START, Entry, Log, Pending, Position, Record
 from runicorn_es.log.record import BLANKABLE, COMPRESSED, PAGE
+from runicorn_es.moments import AsOf, Instant, Kept, Moment, meaning
 from runicorn_es.pool import Pool, stat_cache
 from runicorn_es.pool.hashed import HashedBlobs
 from runicorn_es.pool.usage import Usage
@@ -137,17 +138,63 @@ class Ledger:
             self._make_tables_anew(digests)
 
     @contextmanager
-    def reading(self) -> Iterator[View]:
-        """Open the newest state for the length of a block. Keep it short; take no lock in it."""
+    def reading(self, as_of: AsOf | None = None) -> Iterator[View]:
+        """Open the newest state for the length of a block, or that of a moment. Keep it short; take no lock in it.
+
+        Raises Rejected when there was no such moment.
+        """
         self._require_open()
         if self._log.has_more(self._position):
             self._catch_up()
         try:
             with self._working_rows() as rows:
-                yield View(rows, self._log)
+                view = View(rows, self._log)
+                if as_of is None:
+                    yield view
+                else:
+                    moment = self._found(view, as_of)
+                    with _said_of(moment):
+                        yield view.as_of(moment.position)
         except Contradiction:
             tables.distrust(self.layout.boot)
             raise
+
+    def moment(self, as_of: AsOf) -> Moment:
+        """Return which moment is meant: how many records there were, and when the last of them was written.
+
+        as_of: a position (a number of records), a time (``datetime``; one without a zone is local), a day (its end), a
+        text with one of these (``#812``, ``2026-01-31``, ``2026-01-31T12:00``, ``yesterday``, ``3 days ago``), a signed
+        checkpoint, or the path of a file with one. A state in the middle of a batch was never visible: the one before
+        it is meant. Raises Rejected.
+        """
+        with self.reading() as view:
+            return self._found(view, as_of)
+
+    def _found(self, view: View, as_of: AsOf) -> Moment:
+        if isinstance(as_of, Moment):
+            return as_of
+        match self._meant(as_of):
+            case moments.Position(size=size):
+                return queries.moment_at(view, size)
+            case Instant(time_ns=time_ns):
+                return queries.moment_by(view, time_ns)
+            case Kept(text=text):
+                head = self._keys.trust().head(text)
+                if head is None:
+                    raise Rejected("this is no checkpoint that was signed with a key of this store")
+                return queries.moment_at(view, head.size)
+
+    def _meant(self, as_of: AsOf) -> moments.Position | Instant | Kept:
+        if not isinstance(as_of, os.PathLike):
+            try:
+                return meaning(as_of, self._ambient.now_ns())
+            except Rejected:
+                if not isinstance(as_of, str) or not Path(as_of).is_file():
+                    raise
+        try:
+            return Kept(durable.read_small_file(Path(as_of)).decode())
+        except UnicodeDecodeError:
+            return Kept("")
 
     def close(self) -> None:
         """Release the tables. A closed store answers no more."""
@@ -491,7 +538,7 @@ class Ledger:
 
     def _entries(self, drafts: Sequence[Draft], request: "Request") -> list[Entry]:
         entries = []
-        for draft in self._with_actor(drafts, request.run, request.key):
+        for draft in self._with_actor(drafts, request):
             payload, is_compressed = codec.encode(draft.events, self._ambient.token(codec.SALT_BYTES))
             flags = COMPRESSED * is_compressed | PAGE * draft.is_page | BLANKABLE * draft.is_blankable
             entries.append(Entry(draft.subject, payload, flags))
@@ -533,10 +580,11 @@ class Ledger:
             root = queries.tip(View(rows, self._log)).root_at(claimed.size)
         return root == claimed.root or self._keys.trust().head_of(checkpoint) is not None
 
-    def _with_actor(self, drafts: Sequence[Draft], run: str | None, key: str | None) -> list[Draft]:
+    def _with_actor(self, drafts: Sequence[Draft], request: "Request") -> list[Draft]:
         """Say who appends the batch, in its first record that holds neither files nor references."""
         actor = self._ambient.actor()
-        appended = BatchAppended(actor.user, actor.host, actor.pid, run, key)
+        undoes = request.command.index if isinstance(request.command, Undo) else None
+        appended = BatchAppended(actor.user, actor.host, actor.pid, request.run, request.key, undoes)
         signed = list(drafts)
         for number, draft in enumerate(drafts):
             if not draft.is_page and not isinstance(draft.events[0], ReferenceAdded):
@@ -595,6 +643,15 @@ class Ledger:
         actor = self._ambient.actor()
         since = datetime.fromtimestamp(self._ambient.now_ns() // 1_000_000_000, UTC).isoformat()
         return f"process {actor.pid} of {actor.user} on {actor.host} since {since}"
+
+
+@contextmanager
+def _said_of(moment: Moment) -> Iterator[None]:
+    """Have those who miss something told of which moment: it may be there now."""
+    try:
+        yield
+    except Unknown as error:
+        raise type(error)(f"as of #{moment.position}: {error}") from error
 
 
 def _in_bulk(batches: Iterator[tuple[list[Record], Position]]) -> Iterator[tuple[list[Record], Position]]:

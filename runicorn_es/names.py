@@ -19,6 +19,7 @@ _TYPE = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _VERSION = re.compile(r"[vV]([0-9]{1,18})")
 _DIGEST_PREFIX = re.compile(r"(?:blake3:)?([0-9a-f]{4,64})")
+_MOMENT = re.compile(r"(.*)@\{([^{}]*)\}", re.DOTALL)
 _RUN_ID = re.compile(r"[0-9]{8}_[0-9]{6}_[0-9a-f]{6,16}")
 
 
@@ -49,11 +50,22 @@ class Reference(msgspec.Struct, frozen=True):
     digest_prefix: str | None = None
 
 
+def split_moment(text: str) -> tuple[str, str | None]:
+    """Return a reference without the moment at its end, and the moment: ``m:production@{yesterday}`` has one.
+
+    For where versions are read. Where something is changed, ``parse_reference`` refuses a moment.
+    """
+    match = _MOMENT.fullmatch(text)
+    return (match[1], match[2]) if match else (text, None)
+
+
 def parse_reference(text: str) -> Reference:
     """Parse ``name``, ``name:v3``, ``name:alias``, ``name:latest`` or ``name@digest-prefix``.
 
     Raises Rejected for anything else. Example: ``parse_reference("m:v3").version == 3``.
     """
+    if _MOMENT.fullmatch(text):
+        raise Rejected(f"{text!r} means a version of the past, which can be read but not changed; name it as it is now")
     name, colon, selector = text.partition(":")
     if "@" in text:
         before, _, prefix = text.rpartition("@")
@@ -81,6 +93,8 @@ def parse_name(text: str) -> str:
             f"artifact name {text!r} contains invalid characters ({invalid[0]!r}); "
             'it may not contain / \\ : * ? < > | " or control characters'
         )
+    if "@{" in name:
+        raise Rejected(f"artifact name {text!r} may not contain '@{{', behind which a moment of the past is written")
     if len(name) > settings.NAME_CHARACTERS_MAX:
         raise Rejected(
             f"artifact name {name[:20]!r}… is {len(name)} characters long; "

@@ -64,10 +64,15 @@ class Run:
         """Return a version as an input of this run, which is recorded before any of its bytes are handed out.
 
         spec: ``name`` or ``name:latest``, ``name:v3``, ``name:alias``, or ``name@`` and the beginning of a digest.
-        type: raise unless it is of this type. Used twice is recorded once. Raises Unknown, naming what exists nearby.
+        It may be one of the past: ``m:production@{2026-01-31}`` is what production meant then. type: raise unless it is
+        of this type. Used twice is recorded once. Raises Unknown, naming what exists nearby.
         """
         self._require_running()
-        reference = parse_reference(spec)
+        wanted, moment = self.store.meant(spec)
+        reference = parse_reference(wanted)
+        if moment is not None:
+            row, _ = self.store.resolved(wanted, as_of=moment, deleted=True)
+            reference = Reference(row.name, spec, version=row.version)
         with self.store.reading() as view:
             row = queries.resolve(view, reference)
             is_recorded = queries.has_used(view, self.id, row)

@@ -31,6 +31,7 @@ from runicorn_es.commands import (
     SetMetadata,
     SetRetention,
     SetTags,
+    Undo,
 )
 from runicorn_es.compact import Compacted, compact, seldom_asked_for
 from runicorn_es.consumers import Consumer
@@ -39,8 +40,10 @@ from runicorn_es.events import Event, FileAdded, VersionCreated, VersionPurged
 from runicorn_es.explain import Explanation, explain
 from runicorn_es.interests import parse_interests
 from runicorn_es.location import storage_root
-from runicorn_es.names import parse_reference
+from runicorn_es.moments import AsOf
+from runicorn_es.names import Reference, parse_reference
 from runicorn_es.notary import Notary
+from runicorn_es.patches import patches
 from runicorn_es.pool.ingest import Progress, Stored, taking_in
 from runicorn_es.pool.materialize import Mode
 from runicorn_es.pool.stat_cache import TableStatCache
@@ -152,12 +155,21 @@ class Store(Notary):
     ) -> None:
         """Point an alias at a version, moving it if it exists.
 
+        spec: may be one of the past, such as ``m:production@{yesterday}``: to set it back to what it was.
         expected: the number of the version to which it must point now, or 0 if it must not exist yet. Of several who
         expect the same, one succeeds and the others get Conflict. force: move it although it is protected.
 
         Raises Unknown, Conflict, Rejected for ``latest`` and ``v3`` and for a protected alias that would move.
         """
-        self.execute(SetAlias(parse_reference(spec), names.parse_alias(alias), reason, expected, force))
+        self.execute(SetAlias(self._reference(spec), names.parse_alias(alias), reason, expected, force))
+
+    def _reference(self, spec: str) -> Reference:
+        """Return which version is meant, by its number if it is one of the past."""
+        wanted, moment = self.meant(spec)
+        if moment is None:
+            return parse_reference(wanted)
+        row, _ = self.resolved(wanted, as_of=moment, deleted=True)
+        return Reference(row.name, spec, version=row.version)
 
     def unalias(self, name: str, alias: str | None = None, *, reason: str | None = None, force: bool = False) -> None:
         """Remove an alias: ``unalias("m", "production")`` or ``unalias("m:production")``.
@@ -285,6 +297,31 @@ class Store(Notary):
             None if purge_after is None else parse_span(purge_after),
         )
         self.execute(SetRetention(parse_selection(selection), None if rule == Rule() else rule))
+
+    def undo(self, index: int, *, reason: str | None = None, force: bool = False) -> tuple[Event, ...]:
+        """Take back what a record did: append its opposite, and return its events. The record stays where it is.
+
+        An alias points to where it pointed before, a deleted version is restored, a restored one deleted; tags,
+        metadata, description, protection and rules of retention become what they were. An undo can be undone. index:
+        as ``history`` and ``events`` tell it. force: move a protected alias, delete a version in use.
+
+        Raises Rejected where there is no opposite (a version that was logged, a purge, a use), Conflict when the same
+        was changed again since, Unknown for a record that is not there.
+
+        Example: ``store.undo(store.history("resnet:production")[0].index, reason="worse on the new data")``
+        """
+        return self.execute(Undo(index, reason, force))
+
+    def patch(self, old: str, new: str | None = None) -> Iterator[str]:
+        """Yield what is different within files, as lines: of text files as ``diff -u`` does, of safetensors by tensor.
+
+        old, new: as for ``diff``. Of other files, and of those beyond 4 MiB, it is only said that they differ. Raises
+        as ``diff``, and BlobDamaged.
+
+        Example: ``print("\\n".join(store.patch("config:v1", "config:v2")))``
+        """
+        found = self.diff(old, new)
+        return patches(self.pool, found)
 
     def reclaim(
         self,
@@ -423,11 +460,15 @@ class Store(Notary):
         """Forget a consumer and how far it was. Raises Unknown, Busy while it is at work."""
         consumers.remove(self, name, holder=self._holder())
 
-    def stats(self) -> Stats:
+    def stats(self, *, as_of: AsOf | None = None) -> Stats:
         """Return how many artifacts and versions there are, how large they are, and what the pool takes and saves.
 
-        The sums are kept as things change; the first time after a start of the machine the pool is counted.
+        The sums are kept as things change; the first time after a start of the machine the pool is counted. as_of: a
+        moment of the past; what the pool took then nobody knows, and ``pool_bytes`` is None.
         """
+        if as_of is not None:
+            with self.reading(as_of) as view:
+                return queries.stats(view, None)
         used = reclaim.used(self)
         packed_bytes = self.pool.packs.size_bytes()
         with self.reading() as view:

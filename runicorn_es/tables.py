@@ -5,7 +5,7 @@ So the id of the machine's boot is written durably beside it before it is made; 
 on opening, it is wiped and folded anew from the log.
 """
 
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -31,6 +31,7 @@ _MAGIC = 0xBEEFC0DE
 _PAGE_HEADER_BYTES = 16
 _DB_BYTES = 48
 _READER_BYTES = 64
+_SCANNED_AT_ONCE = 256
 
 
 class TablesFailed(Damaged):
@@ -55,6 +56,9 @@ class Writer(Reader, Protocol):
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the value of a key."""
+
+    def replace(self, key: bytes, value: bytes) -> bytes | None:
+        """Set the value of a key and return the one it had, or None."""
 
     def delete(self, key: bytes) -> None:
         """Remove a key, if it is there."""
@@ -116,23 +120,39 @@ class MemoryTables:
         self._undo.setdefault(key, self._values.get(key))
         self._set(key, value)
 
+    def replace(self, key: bytes, value: bytes) -> bytes | None:
+        """Set the value of a key and return the one it had, or None."""
+        old = self._values.get(key)
+        self.put(key, value)
+        return old
+
     def delete(self, key: bytes) -> None:
         """Remove a key, if it is there."""
         self._undo.setdefault(key, self._values.get(key))
         self._remove(key)
 
     def scan(self, prefix: bytes, *, after: bytes = b"", reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
-        """Yield keys with this prefix and their values, in order."""
-        first = bisect_left(self._keys, prefix)
+        """Yield keys with this prefix and their values, in order; what is put meanwhile may be among them."""
         end = _end_of(prefix)
-        last = len(self._keys) if end is None else bisect_left(self._keys, end)
-        keys = self._keys[first:last]
-        if reverse:
-            keys = [key for key in reversed(keys) if not after or key < after]
-        elif after:
-            keys = [key for key in keys if key > after]
-        for key in keys:
-            yield key, self._values[key]
+        while True:
+            first = bisect_left(self._keys, prefix)
+            last = len(self._keys) if end is None else bisect_left(self._keys, end)
+            if after and reverse:
+                last = min(last, bisect_left(self._keys, after))
+            elif after:
+                first = max(first, bisect_right(self._keys, after))
+            # So many at once: who wants the first of a million should not wait for all.
+            if reverse:
+                keys = self._keys[max(first, last - _SCANNED_AT_ONCE) : last][::-1]
+            else:
+                keys = self._keys[first : min(last, first + _SCANNED_AT_ONCE)]
+            for key in keys:
+                value = self._values.get(key)
+                if value is not None:
+                    yield key, value
+            if last - first <= _SCANNED_AT_ONCE:
+                return
+            after = keys[-1]
 
     def _set(self, key: bytes, value: bytes) -> None:
         if key not in self._values:
@@ -204,6 +224,11 @@ class _LmdbState:
 
     def put(self, key: bytes, value: bytes) -> None:
         self._transaction.put(key, value)
+
+    def replace(self, key: bytes, value: bytes) -> bytes | None:
+        old = self._transaction.replace(key, value)
+        assert old is None or isinstance(old, bytes)
+        return old
 
     def delete(self, key: bytes) -> None:
         self._transaction.delete(key)

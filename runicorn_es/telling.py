@@ -1,12 +1,12 @@
 """The log in words: each event as a sentence, with when and by whom."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, assert_never
 
 import msgspec
 
-from runicorn_es import names, queries, rules, words
+from runicorn_es import export, names, queries, rules, words
 from runicorn_es.artifact.stored import to_datetime
 from runicorn_es.errors import Rejected
 from runicorn_es.events import (
@@ -38,13 +38,11 @@ from runicorn_es.events import (
 )
 from runicorn_es.following import Happened
 from runicorn_es.log import Record
-from runicorn_es.log.record import COMMIT, FIRST, PAGE, is_blank
-from runicorn_es.names import Digest
+from runicorn_es.log.record import FIRST, is_blank
 from runicorn_es.queries import View
 from runicorn_es.store import Store
 
 _TEXT_CHARACTERS = 100
-_JSON_FIELDS = frozenset({"metadata", "config", "attributes", "rule"})
 _NOBODY = BatchAppended("", "", 0)
 
 
@@ -56,24 +54,26 @@ class Told(msgspec.Struct, frozen=True):
     events: tuple[Event, ...]
 
 
-def told(store: Store, after: int) -> Iterator[Told]:
-    """Yield the records beyond index ``after``, in order, up to the end of the log."""
+def told(store: Store, after: int, **chosen: Any) -> Iterator[Told]:
+    """Yield the records beyond index ``after``, in order, up to the end of the log; those chosen, as by its events."""
     batch = _NOBODY
-    is_known = False
-    for record, events in store.events(after):
-        if record.flags & FIRST or not is_known:
+    last: int | None = None
+    for record, events in store.events(after, **chosen):
+        if record.flags & FIRST or last is None or record.index != last + 1:
             with store.reading() as view:
-                batch, is_known = _batch_of(view, record.index), True
+                batch = queries.batch_of(view, record.index) or _NOBODY
+        last = record.index
         yield Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended)))
 
 
-def told_between(view: View, begin: int, end: int) -> list[Told]:
-    """Return the records from index ``begin`` on and before ``end``."""
+def told_at(view: View, indices: Iterable[int]) -> list[Told]:
+    """Return these records, which must be in order."""
     found: list[Told] = []
     batch = _NOBODY
-    for record, events in queries.history(view, begin - 1, end):
-        if record.flags & FIRST or not found:
-            batch = _batch_of(view, record.index)
+    for index in indices:
+        record, events = queries.record_at(view, index)
+        if record.flags & FIRST or not found or found[-1].record.index != index - 1:
+            batch = queries.batch_of(view, index) or _NOBODY
         found.append(Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended))))
     return found
 
@@ -189,8 +189,13 @@ def as_json(one: Told) -> Iterator[dict[str, Any]]:
             **about,
             "kind": event.__struct_config__.tag,
             "sentence": describe_event(event),
-            "event": {name: _member(name, value) for name, value in msgspec.structs.asdict(event).items()},
+            "event": members(event),
         }
+
+
+def members(event: Event) -> dict[str, object]:
+    """Return the fields of an event as answers in JSON have them."""
+    return export.as_plain(event)
 
 
 def _created(event: VersionCreated) -> str:
@@ -199,29 +204,6 @@ def _created(event: VersionCreated) -> str:
         parts.append(words.count(event.reference_count, "reference"))
     by = f" by run {event.run}" if event.run else ""
     return f"{names.spec(event.name, event.version)} was logged{by}: {', '.join(parts)}"
-
-
-def _batch_of(view: View, index: int) -> BatchAppended:
-    """Return who appended the batch that holds this record. It is said in one record of the batch, never in a page."""
-    while not view.record(index).flags & FIRST:
-        index -= 1
-    while True:
-        flags = view.record(index).flags
-        if not flags & PAGE:
-            for event in view.events(index):
-                if isinstance(event, BatchAppended):
-                    return event
-        if flags & COMMIT:
-            return _NOBODY
-        index += 1
-
-
-def _member(name: str, value: object) -> object:
-    if isinstance(value, bytes):
-        return str(Digest(value)) if len(value) == names.DIGEST_BYTES else value.hex()
-    if name in _JSON_FIELDS and isinstance(value, str):
-        return queries.json_object(value)
-    return value
 
 
 def _shortened(text: str) -> str:

@@ -17,24 +17,20 @@ from viewer.looking import DESKTOP, PHONE, chromium, served
 MODEL = "/artifacts/crossing-classifier"
 PAGES = {
     "artifacts": "/artifacts",
-    "search": "/artifacts?q=accuracy%3E%3D0.9+type%3Amodel",
     "version": f"{MODEL}/v7",
     "files": "/artifacts/street-scenes/v3/files",
-    "preview": "/artifacts/street-scenes/v3/preview?path=labels.csv",
     "history": f"{MODEL}/versions?plot=accuracy&columns=accuracy,loss",
-    "lineage": f"{MODEL}/v7/lineage",
+    "lineage": "/artifacts/street-scenes/v3/lineage?depth=0",
     "compare": "/compare?old=crossing-classifier%3Av6&new=crossing-classifier%3Av7",
-    "change": "/change/alias?spec=crossing-classifier%3Av7",
     "runs": "/runs",
     "run": "",
     "events": "/events",
     "audit": "/audit",
     "storage": "/storage",
     "past": f"{MODEL}/v2?as_of=%23150",
-    "error": "/artifacts/crossing-clasifier",
 }
-IN_THE_DARK = ("artifacts", "lineage", "history")
-ON_A_PHONE = ("artifacts", "version", "lineage")
+IN_THE_DARK = ("lineage", "history")
+ON_A_PHONE = ("artifacts", "lineage")
 
 
 def main() -> None:

@@ -14,12 +14,13 @@ from runicorn_es import names, queries
 from runicorn_es.artifact.patterns import Patterns
 from runicorn_es.errors import BlobDamaged, Unknown
 from runicorn_es.events import FileAdded
+from runicorn_es.interop import notebook
 from runicorn_es.layout import Layout
 from runicorn_es.names import Digest
 from runicorn_es.pool import Pool
 from runicorn_es.pool.materialize import Mode, Progress, Wanted, materialize
 from runicorn_es.projections.rows import VersionRow
-from runicorn_es.queries import View
+from runicorn_es.queries import ExternalReference, File, View, to_file, to_reference
 
 
 class VersionNumber(int):
@@ -66,23 +67,25 @@ class Metadata(msgspec.Struct, frozen=True):
     digest: str
     deleted_at: datetime | None = None
 
-
-class File(msgspec.Struct, frozen=True):
-    """A file of a version. ``size`` in bytes; ``digest`` spelled ``blake3:…``."""
-
-    path: str
-    size: int
-    digest: str
-    executable: bool = False
-
-
-class ExternalReference(msgspec.Struct, frozen=True):
-    """Something outside the store that belongs to a version. ``size`` in bytes, if known."""
-
-    uri: str
-    checksum: str | None
-    size: int | None
-    attributes: dict[str, Any]
+    def _repr_html_(self) -> str:
+        about = {
+            "type": self.type,
+            "status": self.status,
+            "aliases": ", ".join(self.aliases),
+            "tags": ", ".join(self.tags),
+            "description": self.description or "",
+            "created": f"{self.created_at:%Y-%m-%d %H:%M:%S} UTC",
+            "logged by": self.created_by_run or "",
+            "size": f"{self.size_bytes:,} bytes in {self.num_files:,} files",
+            "digest": self.digest,
+        }
+        rows = [
+            (key, value if isinstance(value, str) else msgspec.json.encode(value).decode())
+            for key, value in self.metadata.items()
+        ]
+        more = notebook.table(("metadata", ""), rows) if rows else ""
+        shown = {key: value for key, value in about.items() if value}
+        return notebook.card(names.spec(self.name, self.version), shown, more)
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -92,6 +95,14 @@ class Manifest(msgspec.Struct, frozen=True):
     total_size: int
     files: list[File]
     references: list[ExternalReference]
+
+    def _repr_html_(self) -> str:
+        rows = [(file.path, f"{file.size:,}", file.digest) for file in self.files]
+        for reference in self.references:
+            size = "" if reference.size is None else f"{reference.size:,}"
+            rows.append((reference.uri, size, reference.checksum or ""))
+        title = f"{self.total_files:,} files, {self.total_size:,} bytes, {len(self.references):,} references"
+        return notebook.card(title, {}, notebook.table(("path", "bytes", "digest"), rows))
 
 
 class ArtifactVersion:
@@ -163,12 +174,7 @@ class ArtifactVersion:
         with self._reading() as view:
             row = self._row(view)
             found = [to_file(file) for file in queries.files(view, row)]
-            references = [
-                ExternalReference(
-                    reference.uri, reference.checksum, reference.size_bytes, queries.json_object(reference.attributes)
-                )
-                for reference in queries.references(view, row)
-            ]
+            references = [to_reference(reference) for reference in queries.references(view, row)]
             return Manifest(row.file_count, row.size_bytes, found, references)
 
     def files(self, prefix: str = "") -> Iterator[File]:
@@ -242,6 +248,9 @@ class ArtifactVersion:
     def __repr__(self) -> str:
         return f"<ArtifactVersion {self.full_name!r} ({self.type})>"
 
+    def _repr_html_(self) -> str:
+        return self.get_metadata()._repr_html_()
+
     def _row(self, view: View) -> VersionRow:
         return queries.version(view, self.name, self.version)
 
@@ -293,11 +302,6 @@ def describe(view: View, row: VersionRow) -> Metadata:
         digest=str(Digest(row.digest)),
         deleted_at=to_datetime(row.deleted_ns) if row.deleted_ns else None,
     )
-
-
-def to_file(file: FileAdded) -> File:
-    """Return a file of a page as users see it."""
-    return File(file.path, file.size_bytes, str(Digest(file.digest)), file.executable)
 
 
 def to_datetime(time_ns: int) -> datetime:

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from runicorn_es.cli import late, opening, output
+from runicorn_es.cli import late, opening, output, past
 from runicorn_es.cli.asked import asked
-from runicorn_es.cli.options import Limit, Type
+from runicorn_es.cli.options import AsOf, Limit, Type
 
 
 def list_artifacts(
@@ -15,16 +15,18 @@ def list_artifacts(
     type: Type = None,
     after: Annotated[str | None, typer.Option("--after", metavar="NAME", help="Only those beyond this name.")] = None,
     limit: Limit = None,
+    as_of: AsOf = None,
 ) -> None:
     """List the artifacts that have a version, by name.
 
     SIZE is that of all live versions together.
     """
     with opening.reading(asked(context)) as store:
+        moment = past.moment(store, asked(context), as_of)
         if asked(context).as_json:
-            show_artifacts_as_json(store, type, after=after, limit=limit)
+            show_artifacts_as_json(store, type, after=after, limit=limit, moment=moment)
             return
-        found = store.artifacts(type, after=after, limit=limit)
+        found = store.artifacts(type, after=after, limit=limit, as_of=moment)
     if not found:
         of_type = "" if type is None else f" of type {type!r}"
         beyond = "" if after is None else f" beyond {after!r}"
@@ -45,17 +47,24 @@ def list_artifacts(
     output.say(*output.table(head, rows, numbers=("VERSIONS", "SIZE")))
 
 
-def latest_sizes(store: "late.store.Store", found: "list[late.rows.ArtifactRow]") -> list[int]:
-    """Return the size of the latest version of each artifact."""
-    with store.reading() as view:
+def latest_sizes(
+    store: "late.store.Store", found: "list[late.rows.ArtifactRow]", moment: "late.moments.Moment | None"
+) -> list[int]:
+    """Return the size of the latest version of each artifact, at a moment."""
+    with store.reading(moment) as view:
         return [late.queries.version(view, row.name, row.latest).size_bytes for row in found]
 
 
 def show_artifacts_as_json(
-    store: "late.store.Store", type: str | None, *, after: str | None = None, limit: int | None = None
+    store: "late.store.Store",
+    type: str | None,
+    *,
+    after: str | None = None,
+    limit: int | None = None,
+    moment: "late.moments.Moment | None" = None,
 ) -> None:
     """Answer as ``list --json`` does."""
-    found = store.artifacts(type, after=after, limit=limit)
+    found = store.artifacts(type, after=after, limit=limit, as_of=moment)
     artifacts = [
         {
             "name": row.name,
@@ -67,6 +76,6 @@ def show_artifacts_as_json(
             "created": output.utc_time(row.created_ns),
             "updated": output.utc_time(row.updated_ns),
         }
-        for row, latest_size_bytes in zip(found, latest_sizes(store, found), strict=True)
+        for row, latest_size_bytes in zip(found, latest_sizes(store, found, moment), strict=True)
     ]
-    output.document("runicorn.list/1", artifacts=artifacts)
+    output.document("runicorn.list/1", **past.member(moment), artifacts=artifacts)

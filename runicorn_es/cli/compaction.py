@@ -56,4 +56,4 @@ def compact(
 
 
 def _size_bytes(store: "late.store.Store") -> int:
-    return store.stats().pool_bytes
+    return store.stats().pool_bytes or 0

@@ -8,9 +8,10 @@ from typing import Annotated, Literal, TextIO
 
 import typer
 
-from runicorn_es.cli import artifacts, garbage, late, opening, output, purging, stats, versions
+from runicorn_es.cli import artifacts, garbage, late, opening, output, past, purging, stats, versions
 from runicorn_es.cli.asked import Asked, asked
 from runicorn_es.cli.failures import Refused
+from runicorn_es.cli.options import AsOf
 from runicorn_es.cli.questions import require_yes
 
 _MB = 1024**2
@@ -30,35 +31,39 @@ def guide(
     ] = None,
     type: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Only artifacts of this type.")] = None,
     permanent: Annotated[bool, typer.Option("--permanent", help="Delete: forget it for good.")] = False,
+    as_of: AsOf = None,
 ) -> None:
     """The guide's command: list, versions, info, stats, delete and cleanup-dedup."""
     if permanent and action != "delete":
         raise Refused("--permanent is for --action delete")
+    if as_of is not None and action in ("delete", "cleanup-dedup"):
+        raise Refused("--as-of is for --action list, versions, info and stats")
     if action == "cleanup-dedup":
         garbage.collect(asked(context))
     elif action == "list":
-        _list(asked(context), type)
+        _list(asked(context), type, as_of)
     elif action == "stats":
-        _stats(asked(context))
+        _stats(asked(context), as_of)
     elif name is None:
         raise Refused(f"--action {action} needs --name", "`runicorn list` shows the names")
     elif action == "versions":
-        _versions(asked(context), name, type)
+        _versions(asked(context), name, type, as_of)
     elif action == "info":
-        _info(asked(context), _spec(name, version), type)
+        _info(asked(context), _spec(name, version), type, as_of)
     elif version is None:
         raise Refused("--action delete needs --version", f"`runicorn versions {name}` shows the numbers")
     else:
         _delete(asked(context), _spec(name, version), type, is_permanent=permanent)
 
 
-def _list(asked: Asked, type: str | None) -> None:
+def _list(asked: Asked, type: str | None, as_of: str | None) -> None:
     with opening.reading(asked) as store:
+        moment = past.moment(store, asked, as_of)
         if asked.as_json:
-            artifacts.show_artifacts_as_json(store, type)
+            artifacts.show_artifacts_as_json(store, type, moment=moment)
             return
-        found = store.artifacts(type)
-        sizes = artifacts.latest_sizes(store, found)
+        found = store.artifacts(type, as_of=moment)
+        sizes = artifacts.latest_sizes(store, found, moment)
     output.say(
         f"Found {len(found)} artifact(s):",
         "",
@@ -71,13 +76,14 @@ def _list(asked: Asked, type: str | None) -> None:
     )
 
 
-def _versions(asked: Asked, name: str, type: str | None) -> None:
+def _versions(asked: Asked, name: str, type: str | None, as_of: str | None) -> None:
     with opening.reading(asked) as store:
+        moment = past.moment(store, asked, as_of)
         _require_type(store, name, type)
         if asked.as_json:
-            versions.show_versions_as_json(store, name)
+            versions.show_versions_as_json(store, name, moment=moment)
             return
-        found = store.versions(name)
+        found = store.versions(name, as_of=moment)
     output.say(
         f"Versions for {name}:",
         "",
@@ -91,14 +97,15 @@ def _versions(asked: Asked, name: str, type: str | None) -> None:
     )
 
 
-def _info(asked: Asked, spec: str, type: str | None) -> None:
+def _info(asked: Asked, spec: str, type: str | None, as_of: str | None) -> None:
     with opening.reading(asked) as store:
-        row = versions.find(store, spec)
+        spec, moment = past.meant(store, asked, spec, as_of)
+        row = versions.find(store, spec, moment)
         _require_type(store, row.name, type)
         if asked.as_json:
-            versions.show_as_json(store, spec)
+            versions.show_as_json(store, row, moment)
             return
-        known, references = versions.describe(store, row)
+        known, references = versions.describe(store, row, moment)
         output.say(
             f"Artifact: {late.names.spec(row.name, row.version)}",
             "=" * 60,
@@ -115,18 +122,19 @@ def _info(asked: Asked, spec: str, type: str | None) -> None:
             output.say("", "Metadata:", *output.values(known.metadata))
         if row.file_count:
             output.say("", f"Files ({row.file_count}):")
-            for file in store.version_of(row).files():
+            for file in store.version_of(row, as_of=moment).files():
                 output.say(f"  {output.printable(file.path)} ({file.size / _MB:.1f} MB)")
     if references:
         output.say("", f"References ({len(references)}):")
         output.say(*(f"  {versions.reference_line(reference)}" for reference in references))
 
 
-def _stats(asked: Asked) -> None:
+def _stats(asked: Asked, as_of: str | None) -> None:
     with opening.reading(asked) as store:
-        found = store.stats()
+        moment = past.moment(store, asked, as_of)
+        found = store.stats(as_of=moment)
     if asked.as_json:
-        stats.show_stats_as_json(found)
+        stats.show_stats_as_json(found, moment)
         return
     total = found.total
     output.say(
@@ -136,12 +144,15 @@ def _stats(asked: Asked) -> None:
         f"Total Versions:   {total.versions}",
         f"Total Size:       {_gigabytes(total.size_bytes)}",
         "Dedup Enabled:    True",
-        "",
-        "Deduplication Stats:",
-        f"  Pool Size:      {_gigabytes(found.pool_bytes)}",
-        f"  Space Saved:    {_gigabytes(found.saved_bytes)}",
-        f"  Dedup Ratio:    {found.saved_share:.1%}",
     )
+    if found.pool_bytes is not None:
+        output.say(
+            "",
+            "Deduplication Stats:",
+            f"  Pool Size:      {_gigabytes(found.pool_bytes)}",
+            f"  Space Saved:    {_gigabytes(found.saved_bytes)}",
+            f"  Dedup Ratio:    {found.saved_share:.1%}",
+        )
     kinds = [kind for kind in _in_order(found.by_type) if found.by_type[kind].versions]
     if kinds:
         output.say("", "By Type:")
@@ -202,7 +213,7 @@ def _require_type(store: "late.store.Store", name: str, type: str | None) -> Non
         raise Refused(f"{name!r} is a {row.type}, not a {type}", f"say --type {row.type}, or leave it out")
 
 
-def _in_order(kinds: dict[str, "late.rows.CountRow"]) -> list[str]:
+def _in_order(kinds: dict[str, "late.queries.Counts"]) -> list[str]:
     """Return the types in the guide's order, then those that users named themselves."""
     known = [kind for kind in late.names.TYPES if kind in kinds]
     return known + sorted(kinds.keys() - set(known))

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
         audit,
         durable,
         events,
+        export,
         following,
         founding,
         layout,
         location,
+        moments,
         names,
         pool,
         projections,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
         store,
         tables,
         telling,
+        tiles,
     )
     from runicorn_es.artifact import patterns, stored
     from runicorn_es.cli import checkup, handler
@@ -50,11 +53,13 @@ __all__ = [
     "console",
     "durable",
     "events",
+    "export",
     "following",
     "founding",
     "handler",
     "layout",
     "location",
+    "moments",
     "msgspec",
     "names",
     "note",
@@ -76,6 +81,7 @@ __all__ = [
     "stored",
     "tables",
     "telling",
+    "tiles",
     "webbrowser",
 ]
 
@@ -86,6 +92,7 @@ _MODULES = {
     "console": "rich.console",
     "durable": "runicorn_es.durable",
     "events": "runicorn_es.events",
+    "export": "runicorn_es.export",
     "following": "runicorn_es.following",
     "founding": "runicorn_es.founding",
     "handler": "runicorn_es.cli.handler",
@@ -100,6 +107,7 @@ _MODULES = {
     "projections": "runicorn_es.projections",
     "proofs": "runicorn_es.proofs",
     "purge": "runicorn_es.purge",
+    "moments": "runicorn_es.moments",
     "queries": "runicorn_es.queries",
     "repair": "runicorn_es.repair",
     "rows": "runicorn_es.projections.rows",
@@ -111,6 +119,7 @@ _MODULES = {
     "store": "runicorn_es.store",
     "stored": "runicorn_es.artifact.stored",
     "tables": "runicorn_es.tables",
+    "tiles": "runicorn_es.tiles",
     "telling": "runicorn_es.telling",
     "webbrowser": "webbrowser",
 }

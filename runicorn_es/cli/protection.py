@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from runicorn_es.cli import late, opening, output
+from runicorn_es.cli import opening, output, past
 from runicorn_es.cli.asked import asked
 from runicorn_es.cli.failures import Refused
-from runicorn_es.cli.options import Reason
+from runicorn_es.cli.options import AsOf, Reason
 
 
 def protect(
@@ -18,13 +18,16 @@ def protect(
     *,
     off: Annotated[bool, typer.Option("--off", help="End the protection.")] = False,
     reason: Reason = None,
+    as_of: AsOf = None,
 ) -> None:
     """Protect an alias, of whatever artifact, from being moved or removed without --force."""
     if alias is None:
         if off:
             raise Refused("--off needs an alias", "`runicorn protect` lists the protected ones")
-        _list(context)
+        _list(context, as_of)
         return
+    if as_of is not None:
+        raise Refused("the past cannot be changed", "`runicorn protect --as-of MOMENT` lists what was protected then")
     with opening.changing(asked(context)) as store:
         if off:
             store.unprotect(alias, reason=reason)
@@ -37,12 +40,13 @@ def protect(
         output.say(f"{alias} is {'no longer ' if off else ''}protected")
 
 
-def _list(context: typer.Context) -> None:
-    with opening.reading(asked(context)) as store, store.reading() as view:
-        found = late.queries.protected(view)
+def _list(context: typer.Context, as_of: str | None) -> None:
+    with opening.reading(asked(context)) as store:
+        moment = past.moment(store, asked(context), as_of)
+        found = store.protected(as_of=moment)
     if asked(context).as_json:
-        output.document("runicorn.protect/1", protected=[row.alias for row in found])
+        output.document("runicorn.protect/1", **past.member(moment), protected=found)
         return
-    output.say(*(output.printable(row.alias) for row in found))
+    output.say(*map(output.printable, found))
     if not found:
         output.complain("hint", "no alias is protected; `runicorn protect production` protects one")

@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from runicorn_es.cli import late, opening, output
+from runicorn_es.cli import late, opening, output, past
 from runicorn_es.cli.asked import asked
 from runicorn_es.cli.failures import Refused
+from runicorn_es.cli.options import AsOf
 
 
 def retention(
@@ -32,6 +33,7 @@ def retention(
         str | None,
         typer.Option("--purge-after", metavar="SPAN", help="Purge deleted ones so long after their deletion."),
     ] = None,
+    as_of: AsOf = None,
 ) -> None:
     """Say what to keep; `runicorn gc --apply-retention` deletes the rest, and nothing else does."""
     given = {"keep_last": keep_last, "keep_younger": keep_younger, "purge_after": purge_after}
@@ -47,9 +49,13 @@ def retention(
             f"say what to keep of {selection}: --keep-last, --keep-younger or --keep-tagged, or --purge-after",
             f"`runicorn retention clear '{selection}'` removes a rule",
         )
+    if as_of is not None and action != "list":
+        raise Refused("the past cannot be changed", "`runicorn retention list --as-of MOMENT` lists the rules of then")
+    moment = None
     if action == "list":
         with opening.reading(asked(context)) as store:
-            rules = store.retention()
+            moment = past.moment(store, asked(context), as_of)
+            rules = store.retention(as_of=moment)
     else:
         with opening.changing(asked(context)) as store:
             store.set_retention(
@@ -61,7 +67,8 @@ def retention(
             )
             rules = store.retention()
     if asked(context).as_json:
-        output.document("runicorn.retention/1", rules=[_rule(chosen, rule) for chosen, rule in rules.items()])
+        listed = [_rule(chosen, rule) for chosen, rule in rules.items()]
+        output.document("runicorn.retention/1", **past.member(moment), rules=listed)
         return
     shown = rules if selection is None else {}
     if action == "set":

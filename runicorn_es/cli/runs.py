@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from runicorn_es.cli import opening, output
+from runicorn_es.cli import opening, output, past
 from runicorn_es.cli.asked import asked
-from runicorn_es.cli.options import Limit
+from runicorn_es.cli.options import AsOf, Limit
 
 
 def runs(
@@ -19,10 +19,12 @@ def runs(
         str | None, typer.Option("--after", metavar="RUN", help="Only those that began after this one.")
     ] = None,
     limit: Limit = None,
+    as_of: AsOf = None,
 ) -> None:
     """List the runs, oldest first."""
     with opening.reading(asked(context)) as store:
-        found = store.runs(project, after=after, limit=limit)
+        moment = past.moment(store, asked(context), as_of)
+        found = store.runs(project, after=after, limit=limit, as_of=moment)
     if asked(context).as_json:
         listed = [
             {
@@ -37,7 +39,7 @@ def runs(
             }
             for row in found
         ]
-        output.document("runicorn.runs/1", runs=listed)
+        output.document("runicorn.runs/1", **past.member(moment), runs=listed)
         return
     if not found:
         output.complain("hint", "there is no such run yet; a program begins one with runicorn_es.init()")

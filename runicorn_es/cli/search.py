@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from runicorn_es.cli import late, opening, output
+from runicorn_es.cli import late, opening, output, past
 from runicorn_es.cli.asked import asked
-from runicorn_es.cli.options import Limit
+from runicorn_es.cli.options import AsOf, Limit
 
 
 def search(
@@ -27,13 +27,17 @@ def search(
     newest_of_each: Annotated[
         bool, typer.Option("--newest-of-each", help="Of each artifact only the newest version that is meant.")
     ] = False,
+    as_of: AsOf = None,
 ) -> None:
     """Find versions by name, type, tags, aliases, runs, times, sizes, metadata and words.
 
     The newest comes first. Without QUERY, all live versions.
     """
     with opening.reading(asked(context)) as store:
-        found = store.search(" ".join(query or ()), sort=sort, after=after, limit=limit, newest_of_each=newest_of_each)
+        moment = past.moment(store, asked(context), as_of)
+        found = store.search(
+            " ".join(query or ()), sort=sort, after=after, limit=limit, newest_of_each=newest_of_each, as_of=moment
+        )
     if asked(context).as_json:
         output.document(
             "runicorn.search/1",
@@ -41,6 +45,7 @@ def search(
             next=found.next,
             hints=found.hints,
             versions=[_as_json(row) for row in found.rows],
+            **past.member(moment),
         )
         return
     if found.rows:

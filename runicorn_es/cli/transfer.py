@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from runicorn_es.cli import late, opening, output
+from runicorn_es.cli import late, opening, output, past
 from runicorn_es.cli.asked import Asked, asked
 from runicorn_es.cli.details import metadata_of
 from runicorn_es.cli.failures import Refused
-from runicorn_es.cli.options import Name, Spec, Type
+from runicorn_es.cli.options import AsOf, Name, Spec, Type
 from runicorn_es.cli.progress import shown
 from runicorn_es.errors import Unknown
 
@@ -92,6 +92,7 @@ def get(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace files that are there with another content.")
     ] = False,
+    as_of: AsOf = None,
 ) -> None:
     """Make the files of a version below a folder.
 
@@ -103,7 +104,8 @@ def get(
                 f"the store at {store.layout.root} may not be written to, so it has no room for the files",
                 f"say where to: runicorn get {spec} DIR",
             )
-        version = store.get(spec)
+        wanted, moment = past.meant(store, asked(context), spec, as_of)
+        version = store.get(wanted, as_of=moment)
         files, size_bytes = _meant(version, path or [])
         with shown(f"getting {version.full_name}", lambda: size_bytes) as progress:
             target = version.download(folder, paths=path or (), mode=mode, overwrite=overwrite, progress=progress)
@@ -112,6 +114,7 @@ def get(
         output.document(
             "runicorn.get/1",
             spec=version.full_name,
+            **past.member(moment),
             path=real_path.encode(errors="surrogateescape").decode(errors="replace"),
             files=files,
             size_bytes=size_bytes,

@@ -137,22 +137,6 @@ def verify(
         output.say(*(f"  {output.printable(late.telling.describe_event(event))}" for event in told))
 
 
-def export(
-    context: typer.Context,
-    *,
-    tiles: Annotated[
-        Path, typer.Option("--tiles", metavar="DIR", help="The folder; what is new is added to what is there.")
-    ],
-) -> None:
-    """Write the log as a static transparency log (C2SP tlog-tiles), for a web server or a bucket."""
-    with opening.reading(asked(context)) as store:
-        done = store.export_tiles(tiles)
-    if asked(context).as_json:
-        output.document("runicorn.tiles/1", path=str(tiles), **late.msgspec.structs.asdict(done))
-    else:
-        output.say(f"{output.count(done.size, 'record')} in {tiles}, {output.count(done.written, 'file')} written")
-
-
 def key(
     context: typer.Context,
     *,

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from runicorn_es.cli import late, opening, output
+from runicorn_es.cli import late, opening, output, past
 from runicorn_es.cli.asked import asked
-from runicorn_es.cli.options import Limit, Name, Reason, Spec
+from runicorn_es.cli.options import AsOf, Limit, Name, Reason, Spec
 from runicorn_es.cli.questions import require_yes
 
 
@@ -18,14 +18,16 @@ def versions(
     deleted: Annotated[bool, typer.Option("--deleted", help="Also those that were deleted or purged.")] = False,
     after: Annotated[int | None, typer.Option("--after", metavar="N", help="Only those beyond version N.")] = None,
     limit: Limit = None,
+    as_of: AsOf = None,
 ) -> None:
     """List the versions of an artifact, oldest first."""
     with opening.reading(asked(context)) as store:
+        moment = past.moment(store, asked(context), as_of)
         if asked(context).as_json:
-            show_versions_as_json(store, name, deleted=deleted, after=after, limit=limit)
+            show_versions_as_json(store, name, deleted=deleted, after=after, limit=limit, moment=moment)
             return
-        found = store.versions(name, deleted=deleted, after=after, limit=limit)
-        with store.reading() as view:
+        found = store.versions(name, deleted=deleted, after=after, limit=limit, as_of=moment)
+        with store.reading(moment) as view:
             aliases = late.queries.aliases_by_version(view, name)
     if not found:
         beyond = "" if after is None else f" beyond v{after}"
@@ -47,15 +49,16 @@ def versions(
     output.say(*output.table(head, rows, numbers=("SIZE", "FILES")))
 
 
-def show(context: typer.Context, spec: Spec) -> None:
+def show(context: typer.Context, spec: Spec, *, as_of: AsOf = None) -> None:
     """Show what is known of a version, also of a deleted one."""
     with opening.reading(asked(context)) as store:
+        wanted, moment = past.meant(store, asked(context), spec, as_of)
+        row = find(store, wanted, moment)
         if asked(context).as_json:
-            show_as_json(store, spec)
+            show_as_json(store, row, moment)
             return
-        row = find(store, spec)
-        known, references = describe(store, row)
-        used_by = store.version_of(row).used_by()
+        known, references = describe(store, row, moment)
+        used_by = store.version_of(row, as_of=moment).used_by()
     output.say(output.printable(late.names.spec(row.name, row.version)))
     about = {
         "type": known.type,
@@ -85,16 +88,18 @@ def files(
     prefix: Annotated[
         str, typer.Option("--prefix", metavar="PATH", help="Only files whose path begins so, such as weights/.")
     ] = "",
+    as_of: AsOf = None,
 ) -> None:
     """List the files of a version, by path."""
     with opening.reading(asked(context)) as store:
-        version = store.version_of(find(store, spec))
+        wanted, moment = past.meant(store, asked(context), spec, as_of)
+        version = store.version_of(find(store, wanted, moment), as_of=moment)
         if asked(context).as_json:
             many = (
                 {"path": file.path, "size_bytes": file.size, "digest": file.digest, "executable": file.executable}
                 for file in version.files(prefix)
             )
-            output.document_of_many("runicorn.files/1", "files", many, spec=version.full_name)
+            output.document_of_many("runicorn.files/1", "files", many, spec=version.full_name, **past.member(moment))
             return
         # Lines as they come, not a table: there may be a million of them.
         for file in version.files(prefix):
@@ -136,17 +141,17 @@ def restore(context: typer.Context, spec: Spec, *, reason: Reason = None) -> Non
         output.say(f"{chosen} is restored")
 
 
-def find(store: "late.store.Store", spec: str) -> "late.rows.VersionRow":
+def find(store: "late.store.Store", spec: str, moment: "late.moments.Moment | None" = None) -> "late.rows.VersionRow":
     """Return the row of a version, also of a deleted one. Raises Unknown, naming what exists nearby."""
-    with store.reading() as view:
+    with store.reading(moment) as view:
         return late.queries.resolve(view, late.names.parse_reference(spec), deleted=True)
 
 
 def describe(
-    store: "late.store.Store", row: "late.rows.VersionRow"
+    store: "late.store.Store", row: "late.rows.VersionRow", moment: "late.moments.Moment | None" = None
 ) -> "tuple[late.stored.Metadata, list[late.events.ReferenceAdded]]":
     """Return what is known of a version, and its references."""
-    with store.reading() as view:
+    with store.reading(moment) as view:
         return late.stored.describe(view, row), late.queries.references(view, row)
 
 
@@ -157,22 +162,28 @@ def show_versions_as_json(
     deleted: bool = False,
     after: int | None = None,
     limit: int | None = None,
+    moment: "late.moments.Moment | None" = None,
 ) -> None:
     """Answer as ``versions --json`` does."""
-    found = store.versions(name, deleted=deleted, after=after, limit=limit)
-    with store.reading() as view:
+    found = store.versions(name, deleted=deleted, after=after, limit=limit, as_of=moment)
+    with store.reading(moment) as view:
         aliases = late.queries.aliases_by_version(view, name)
     output.document(
-        "runicorn.versions/1", name=name, versions=[_version(row, aliases.get(row.version, [])) for row in found]
+        "runicorn.versions/1",
+        name=name,
+        **past.member(moment),
+        versions=[_version(row, aliases.get(row.version, [])) for row in found],
     )
 
 
-def show_as_json(store: "late.store.Store", spec: str) -> None:
+def show_as_json(
+    store: "late.store.Store", row: "late.rows.VersionRow", moment: "late.moments.Moment | None" = None
+) -> None:
     """Answer as ``show --json`` does."""
-    row = find(store, spec)
-    known, references = describe(store, row)
+    known, references = describe(store, row, moment)
     output.document(
         "runicorn.show/1",
+        **past.member(moment),
         name=known.name,
         version=known.version,
         spec=late.names.spec(row.name, row.version),
@@ -181,7 +192,7 @@ def show_as_json(store: "late.store.Store", spec: str) -> None:
         created=known.created_at,
         deleted=known.deleted_at,
         run=known.created_by_run,
-        used_by=store.version_of(row).used_by(),
+        used_by=store.version_of(row, as_of=moment).used_by(),
         size_bytes=known.size_bytes,
         files=known.num_files,
         references=[

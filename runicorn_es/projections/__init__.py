@@ -1,22 +1,23 @@
 """Tables folded from the log, and nothing else. Delete them and they come back, byte for byte.
 
-Each module here has ``apply(facts, out)``: a pure fold of one or more batches into rows. ``SCHEMA`` names what the rows
-mean; a store whose tables carry another number is folded anew.
+Each module here has ``apply``: a pure fold into rows. Those of which one may ask how they were earlier are given one
+record after the other and a Chronicle, which keeps what changes; the others whole batches at once. ``SCHEMA`` names
+what the rows mean; a store whose tables carry another number is folded anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from runicorn_es import codec
 from runicorn_es.log import Position, Record
-from runicorn_es.log.record import COMPRESSED, PAGE, is_blank
+from runicorn_es.log.record import COMPRESSED, FIRST, PAGE, is_blank
 from runicorn_es.projections import (
     batches,
     blanks,
     catalog,
-    counts,
     lineage,
+    mentions,
     pages,
     places,
     purges,
@@ -24,30 +25,23 @@ from runicorn_es.projections import (
     search,
     tree,
 )
+from runicorn_es.projections.chronicle import Chronicle
 from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.tables import Reader, Writer
 
-SCHEMA = 5
+SCHEMA = 7
 _CURSOR = b"c"
-_FOLDS = (
-    places.apply,
-    tree.apply,
-    pages.apply,
-    batches.apply,
-    blanks.apply,
-    catalog.apply,
-    lineage.apply,
-    counts.apply,
-    purges.apply,
-    rules.apply,
-    search.apply,
-)
+_FOLDS = (places.apply, tree.apply, pages.apply, batches.apply, blanks.apply, mentions.apply)
+_REMEMBERING = (catalog.apply, lineage.apply, purges.apply, rules.apply)
 _KINDS = {
     b"B": "blocks of cards",
     b"C": "cards to search by",
+    b"H": "mentions in records",
     b"M": "marks of changed cards",
+    b"N": "actors of blankable records",
     b"a": "artifacts",
+    b"b": "rows as they were earlier",
     b"c": "cursor",
     b"d": "digests of versions",
     b"e": "details of versions",
@@ -62,7 +56,6 @@ _KINDS = {
     b"o": "outputs of runs",
     b"p": "places of records",
     b"r": "runs",
-    b"s": "sums",
     b"t": "runs by start",
     b"u": "inputs of runs",
     b"v": "versions",
@@ -94,14 +87,28 @@ def cursor(view: Reader) -> Position | None:
 
 def fold(records: Sequence[Record], behind: Position, out: Writer) -> None:
     """Fold one or more whole batches into the tables and move their cursor behind, all in the same transaction."""
-    facts = [_fact(record) for record in records]
+    facts = list(_facts(records))
     for apply in _FOLDS:
         apply(facts, out)
+    chronicle = Chronicle(out)
+    for fact in facts:
+        # Of pages nothing is remembered but where they are.
+        if not fact.record.flags & PAGE:
+            chronicle.turn_to(fact.record.index, fact.batch)
+            for remember in _REMEMBERING:
+                remember(fact, chronicle)
+    search.apply(facts, chronicle)
     out.put(_CURSOR, msgspec.msgpack.encode(behind))
 
 
-def _fact(record: Record) -> Fact:
-    # A page is never decoded here; a blanked payload has nothing to say.
-    if record.flags & PAGE or is_blank(record):
-        return Fact(record, ())
-    return Fact(record, codec.decode(record.payload, compressed=bool(record.flags & COMPRESSED)))
+def _facts(records: Sequence[Record]) -> Iterator[Fact]:
+    batch = records[0].index
+    for record in records:
+        if record.flags & FIRST:
+            batch = record.index
+        # A page is never decoded here; a blanked payload has nothing to say.
+        if record.flags & PAGE or is_blank(record):
+            yield Fact(record, (), batch)
+        else:
+            events = codec.decode(record.payload, compressed=bool(record.flags & COMPRESSED))
+            yield Fact(record, events, batch)

@@ -7,7 +7,7 @@ from runicorn_es.events import BatchAppended
 from runicorn_es.projections.fact import Fact
 from runicorn_es.tables import Reader, Writer
 
-_LETTER = b"k"
+LETTER = b"k"
 
 
 def apply(facts: Sequence[Fact], out: Writer) -> None:
@@ -25,4 +25,4 @@ def position_of(view: Reader, key: str) -> int | None:
 
 
 def _key(key: str) -> bytes:
-    return _LETTER + hashlib.sha256(key.encode()).digest()
+    return LETTER + hashlib.sha256(key.encode()).digest()

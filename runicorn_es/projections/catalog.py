@@ -1,7 +1,5 @@
 """Artifacts, their versions and their aliases."""
 
-from collections.abc import Sequence
-
 from msgspec.structs import replace
 
 from runicorn_es.events import (
@@ -16,6 +14,7 @@ from runicorn_es.events import (
     VersionRestored,
 )
 from runicorn_es.log import Record
+from runicorn_es.projections.chronicle import Chronicle
 from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import (
     ALIASES,
@@ -31,42 +30,40 @@ from runicorn_es.projections.rows import (
     DigestRow,
     VersionRow,
 )
-from runicorn_es.tables import Writer
 
 
-def apply(facts: Sequence[Fact], out: Writer) -> None:
-    """Fold what these facts say of artifacts, versions and aliases."""
-    for fact in facts:
-        record = fact.record
-        for event in fact.events:
-            match event:
-                case VersionCreated():
-                    _create(event, record, out)
-                case MetadataChanged():
-                    row = VERSIONS.expect(out, event.name, event.version)
-                    VERSIONS.put(out, replace(row, metadata_position=record.index), event.name, event.version)
-                case TagsChanged():
-                    row = VERSIONS.expect(out, event.name, event.version)
-                    VERSIONS.put(out, replace(row, tags_position=record.index), event.name, event.version)
-                case DescriptionChanged():
-                    row = VERSIONS.expect(out, event.name, event.version)
-                    VERSIONS.put(out, replace(row, description_position=record.index), event.name, event.version)
-                case AliasSet():
-                    alias = AliasRow(event.alias, event.version, record.index, record.time_ns)
-                    ALIASES.put(out, alias, event.name, event.alias)
-                case AliasRemoved():
-                    ALIASES.delete(out, event.name, event.alias)
-                case VersionDeleted():
-                    _change_status(event.name, event.version, DELETED, record, out)
-                case VersionRestored():
-                    _change_status(event.name, event.version, READY, record, out)
-                case VersionPurged():
-                    _change_status(event.name, event.version, PURGED, record, out)
-                case _:
-                    pass
+def apply(fact: Fact, out: Chronicle) -> None:
+    """Fold what this fact says of artifacts, versions and aliases."""
+    record = fact.record
+    for event in fact.events:
+        match event:
+            case VersionCreated():
+                _create(event, record, out)
+            case MetadataChanged():
+                row = VERSIONS.expect(out, event.name, event.version)
+                VERSIONS.put(out, replace(row, metadata_position=record.index), event.name, event.version)
+            case TagsChanged():
+                row = VERSIONS.expect(out, event.name, event.version)
+                VERSIONS.put(out, replace(row, tags_position=record.index), event.name, event.version)
+            case DescriptionChanged():
+                row = VERSIONS.expect(out, event.name, event.version)
+                VERSIONS.put(out, replace(row, description_position=record.index), event.name, event.version)
+            case AliasSet():
+                alias = AliasRow(event.alias, event.version, record.index, record.time_ns)
+                ALIASES.put(out, alias, event.name, event.alias)
+            case AliasRemoved():
+                ALIASES.delete(out, event.name, event.alias)
+            case VersionDeleted():
+                _change_status(event.name, event.version, DELETED, record, out)
+            case VersionRestored():
+                _change_status(event.name, event.version, READY, record, out)
+            case VersionPurged():
+                _change_status(event.name, event.version, PURGED, record, out)
+            case _:
+                pass
 
 
-def _create(event: VersionCreated, record: Record, out: Writer) -> None:
+def _create(event: VersionCreated, record: Record, out: Chronicle) -> None:
     version = VersionRow(
         event.name,
         event.type,
@@ -100,20 +97,26 @@ def _create(event: VersionCreated, record: Record, out: Writer) -> None:
     ARTIFACTS.put(out, artifact, event.name)
 
 
-def _change_status(name: str, number: int, status: str, record: Record, out: Writer) -> None:
+def _change_status(name: str, number: int, status: str, record: Record, out: Chronicle) -> None:
     version = VERSIONS.expect(out, name, number)
-    deleted_ns = 0 if status == READY else version.deleted_ns or record.time_ns
+    after = replace(version, status=status, deleted_ns=0 if status == READY else version.deleted_ns or record.time_ns)
     if status == PURGED:
-        version = replace(version, metadata_position=-1, tags_position=-1, description_position=-1)
-    VERSIONS.put(out, replace(version, status=status, deleted_ns=deleted_ns), name, number)
+        # At no moment of the past is there more of it.
+        after = replace(after, metadata_position=-1, tags_position=-1, description_position=-1)
+        VERSIONS.bury(out, after, name, number, index=version.position)
+    else:
+        VERSIONS.put(out, after, name, number)
     artifact = ARTIFACTS.expect(out, name)
-    change = (status == READY) - (version.status == READY)
-    live = (row.version for row in VERSIONS.scan(out, name, reverse=True) if row.status == READY)
+    live = (status == READY) - (version.status == READY)
+    deleted = (status == DELETED) - (version.status == DELETED)
+    newest = (row.version for row in VERSIONS.scan(out, name, reverse=True) if row.status == READY)
     artifact = replace(
         artifact,
         updated_ns=record.time_ns,
-        latest=next(live, 0),
-        live=artifact.live + change,
-        size_bytes=artifact.size_bytes + change * version.size_bytes,
+        latest=next(newest, 0),
+        live=artifact.live + live,
+        size_bytes=artifact.size_bytes + live * version.size_bytes,
+        deleted=artifact.deleted + deleted,
+        deleted_bytes=artifact.deleted_bytes + deleted * version.size_bytes,
     )
     ARTIFACTS.put(out, artifact, name)

@@ -7,7 +7,8 @@ from runicorn_es.log import Record
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """A record of the log with its events decoded."""
+    """A record of the log with its events decoded. ``batch``: the index of the first record of its batch."""
 
     record: Record
     events: tuple[Event, ...]
+    batch: int

@@ -2,16 +2,19 @@
 
 A key is a letter for the kind of row and then its parts, each ended by a zero byte, so that rows of one artifact stand
 together and in order. Numbers are big-endian. A part too long for a key is cut and completed by its SHA-256.
+
+A value is the row in MessagePack and then its date: the index of the record that last changed it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import hashlib
 from typing import Generic, TypeVar
 
 import msgspec
 
 from runicorn_es.errors import Damaged
-from runicorn_es.tables import Reader, Writer
+from runicorn_es.projections.chronicle import DATE_BYTES, Chronicle
+from runicorn_es.tables import Reader
 
 READY = "ready"
 DELETED = "deleted"
@@ -30,7 +33,10 @@ class Contradiction(Damaged):
 
 
 class ArtifactRow(msgspec.Struct, frozen=True, array_like=True):
-    """allotted: the highest version number given so far. latest: the newest live version, 0 if none."""
+    """allotted: the highest version number given so far. latest: the newest live version, 0 if none.
+
+    live, size_bytes: sums over the live versions; deleted, deleted_bytes: over those that can be restored.
+    """
 
     name: str
     type: str
@@ -40,6 +46,8 @@ class ArtifactRow(msgspec.Struct, frozen=True, array_like=True):
     latest: int
     live: int
     size_bytes: int
+    deleted: int = 0
+    deleted_bytes: int = 0
 
 
 class VersionRow(msgspec.Struct, frozen=True, array_like=True):
@@ -139,16 +147,6 @@ class EdgeRow(msgspec.Struct, frozen=True, array_like=True):
     time_ns: int
 
 
-class CountRow(msgspec.Struct, frozen=True, array_like=True):
-    """Sums over the live versions, and over the deleted ones that can be restored."""
-
-    artifacts: int = 0
-    versions: int = 0
-    size_bytes: int = 0
-    deleted_versions: int = 0
-    deleted_bytes: int = 0
-
-
 class Family(Generic[RowType]):
     """All rows of one kind: how their keys begin, and their type."""
 
@@ -158,10 +156,7 @@ class Family(Generic[RowType]):
 
     def key(self, *parts: str | int | bytes) -> bytes:
         """Return the key of a row, or the beginning of the keys of several."""
-        key = self._letter
-        for part in parts:
-            key += _part(part)
-        return key
+        return key_of(self._letter, *parts)
 
     def get(self, view: Reader, *parts: str | int | bytes) -> RowType | None:
         """Return the row with these key parts, or None."""
@@ -177,7 +172,7 @@ class Family(Generic[RowType]):
             )
         return row
 
-    def put(self, out: Writer, row: RowType, *parts: str | int | bytes) -> None:
+    def put(self, out: Chronicle, row: RowType, *parts: str | int | bytes) -> None:
         """Set the row with these key parts."""
         out.put(self.key(*parts), _encode(row))
 
@@ -186,9 +181,24 @@ class Family(Generic[RowType]):
         for _, value in view.scan(self.key(*parts) + begin):
             yield self.decoded(value)
 
-    def delete(self, out: Writer, *parts: str | int | bytes) -> None:
+    def delete(self, out: Chronicle, *parts: str | int | bytes) -> None:
         """Remove the row with these key parts."""
         out.delete(self.key(*parts))
+
+    def bury(self, out: Chronicle, row: RowType, *parts: str | int | bytes, index: int) -> None:
+        """Have the row as if it had been so since a record: what it was meanwhile is forgotten."""
+        out.bury(self.key(*parts), _encode(row), index)
+
+    def forget(self, out: Chronicle, *parts: str | int | bytes) -> None:
+        """Have the row as if it had never been there."""
+        out.bury(self.key(*parts), None, 0)
+
+    def rewrite(self, out: Chronicle, change: Callable[[RowType], RowType], *parts: str | int | bytes) -> None:
+        """Change the row with these key parts, and also what it was at any time."""
+        key = self.key(*parts)
+        out.put(key, _encode(change(self.expect(out, *parts))))
+        for earlier, value in out.earlier(key):
+            out.rewrite(earlier, _encode(change(self.decoded(value))))
 
     def scan(
         self,
@@ -205,7 +215,7 @@ class Family(Generic[RowType]):
     def decoded(self, value: bytes) -> RowType:
         """Return the row that a value is. Raises Contradiction."""
         try:
-            return self._decode(value)
+            return self._decode(value[:-DATE_BYTES])
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Contradiction(
                 f"a row of the projections cannot be read ({error}); open the store again, or run `runicorn-es rebuild`"
@@ -227,7 +237,28 @@ PROTECTED = Family(b"x", ProtectedRow)  # by alias
 INPUTS = Family(b"u", EdgeRow)  # by run
 USES = Family(b"w", EdgeRow)  # by version
 OUTPUTS = Family(b"o", EdgeRow)  # by run
-COUNTS = Family(b"s", CountRow)
+FAMILIES = (
+    ARTIFACTS,
+    VERSIONS,
+    ALIASES,
+    DIGESTS,
+    RUNS,
+    RUNS_BY_START,
+    DETAILS,
+    PURGES,
+    RULES,
+    PROTECTED,
+    INPUTS,
+    USES,
+    OUTPUTS,
+)
+
+
+def key_of(letter: bytes, *parts: str | int | bytes) -> bytes:
+    """Return the key of a row of the kind that a letter stands for, or the beginning of the keys of several."""
+    for part in parts:
+        letter += _part(part)
+    return letter
 
 
 def _part(part: str | int | bytes) -> bytes:

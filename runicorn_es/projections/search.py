@@ -28,10 +28,10 @@ from runicorn_es.events import (
     VersionRestored,
 )
 from runicorn_es.log import Record
-from runicorn_es.log.record import FIRST
+from runicorn_es.projections.chronicle import Chronicle
 from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import DELETED, PURGED, READY, VERSIONS, Contradiction, Family
-from runicorn_es.tables import Reader, Writer
+from runicorn_es.tables import Reader
 
 LeafValue = str | int | float | bool | None
 Leaf = tuple[str, LeafValue]
@@ -135,14 +135,14 @@ class MarkRow(msgspec.Struct, frozen=True, array_like=True):
 CARDS = Family(b"C", Card)  # by the record that created the version
 BLOCKS = Family(b"B", PackedColumns)  # by number: that of a record, divided by how many make a block
 MARKS = Family(b"M", MarkRow)  # by block and record
+FAMILIES = (CARDS, BLOCKS, MARKS)
 
 
-def apply(facts: Sequence[Fact], out: Writer) -> None:
+def apply(facts: Sequence[Fact], out: Chronicle) -> None:
     """Fold what these facts say of that by which versions are searched. Stands behind the catalog."""
     cards = _Cards(out)
     for fact in facts:
-        if fact.record.flags & FIRST:
-            cards.write()
+        cards.turn_to(fact)
         for event in fact.events:
             match event:
                 case VersionCreated():
@@ -230,28 +230,36 @@ def _add(values: Values, slot: int, value: LeafValue) -> None:
 
 
 class _Cards:
-    """The cards that a batch makes and changes, each written once, at its end."""
+    """The cards that a batch makes and changes, each written once, at its end, under the date of its last change."""
 
-    def __init__(self, out: Writer) -> None:
+    def __init__(self, out: Chronicle) -> None:
         self._out = out
-        self._waiting: dict[tuple[str, int], Card] = {}
+        self._now = self._batch = -1
+        self._waiting: dict[tuple[str, int], tuple[int, Card]] = {}
         last = next(CARDS.scan(out, reverse=True), None)
         self._last_block = -1 if last is None else block_of(last.position)
+
+    def turn_to(self, fact: Fact) -> None:
+        """Let what follows be said by this record."""
+        if fact.batch != self._batch:
+            self.write()
+        self._now, self._batch = fact.record.index, fact.batch
 
     def add(self, card: Card) -> None:
         """Add a version, behind all others."""
         block = block_of(card.position)
         if block > self._last_block:
             self.write()
+            self._out.turn_to(self._now, self._batch)
             if self._last_block >= 0:
                 _make_block(self._last_block, self._out)
             self._last_block = block
-        self._waiting[card.name, card.version] = card
+        self._waiting[card.name, card.version] = self._now, card
 
     def change(self, name: str, number: int, **changed: Any) -> None:
         """Change what is known of a version."""
-        card = self._waiting.get((name, number)) or self._written(name, number)
-        self._waiting[name, number] = replace(card, **changed)
+        _, card = self._waiting.get((name, number)) or (0, self._written(name, number))
+        self._waiting[name, number] = self._now, replace(card, **changed)
 
     def _written(self, name: str, number: int) -> Card:
         card = CARDS.expect(self._out, VERSIONS.expect(self._out, name, number).position)
@@ -261,10 +269,15 @@ class _Cards:
 
     def write(self) -> None:
         """Write what waits."""
-        for card in self._waiting.values():
-            CARDS.put(self._out, card, card.position)
+        for index, card in self._waiting.values():
+            self._out.turn_to(index, self._batch)
+            if card.status == PURGED:
+                # At no moment of the past is there more of it.
+                CARDS.bury(self._out, card, card.position, index=card.position)
+            else:
+                CARDS.put(self._out, card, card.position)
             if block_of(card.position) < self._last_block:
-                _mark(card.position, self._out)
+                _mark(card, self._out)
         self._waiting.clear()
 
 
@@ -283,9 +296,13 @@ def _card_of(event: VersionCreated, record: Record) -> Card:
     )
 
 
-def _mark(position: int, out: Writer) -> None:
-    block = block_of(position)
-    MARKS.put(out, MarkRow(position), block, position)
+def _mark(card: Card, out: Chronicle) -> None:
+    position, block = card.position, block_of(card.position)
+    if card.status == PURGED:
+        # So that no earlier state of the block is asked for it.
+        MARKS.bury(out, MarkRow(position), block, position, index=position)
+    else:
+        MARKS.put(out, MarkRow(position), block, position)
     marks = list(MARKS.scan(out, block))
     if len(marks) >= settings.SEARCH_CHANGES_PER_BLOCK:
         for mark in marks:
@@ -293,7 +310,7 @@ def _mark(position: int, out: Writer) -> None:
         _make_block(block, out)
 
 
-def _make_block(block: int, out: Writer) -> None:
+def _make_block(block: int, out: Chronicle) -> None:
     BLOCKS.put(out, _packed(in_columns(cards_of(out, block))), block)
 
 

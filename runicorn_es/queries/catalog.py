@@ -1,21 +1,19 @@
 """Artifacts, versions and aliases, and which version is meant."""
 
-from collections import Counter
 from collections.abc import Iterator
 import difflib
 from itertools import islice
 
 import msgspec
-from msgspec.structs import replace
 
 from runicorn_es import names
 from runicorn_es.errors import Unknown
+from runicorn_es.interop import notebook
 from runicorn_es.names import Reference
 from runicorn_es.projections import blanks
 from runicorn_es.projections.rows import (
     ALIASES,
     ARTIFACTS,
-    COUNTS,
     DELETED,
     DIGESTS,
     PURGED,
@@ -24,7 +22,6 @@ from runicorn_es.projections.rows import (
     AliasRow,
     ArtifactRow,
     Contradiction,
-    CountRow,
     VersionRow,
 )
 from runicorn_es.queries.view import View
@@ -33,23 +30,48 @@ _SUGGESTIONS = 3
 _NAMES_COMPARED_MAX = 10_000
 
 
+class Counts(msgspec.Struct, frozen=True):
+    """Artifacts that have a live version, and sums over live versions and over deleted ones that can be restored."""
+
+    artifacts: int = 0
+    versions: int = 0
+    size_bytes: int = 0
+    deleted_versions: int = 0
+    deleted_bytes: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.artifacts + other.artifacts,
+            self.versions + other.versions,
+            self.size_bytes + other.size_bytes,
+            self.deleted_versions + other.deleted_versions,
+            self.deleted_bytes + other.deleted_bytes,
+        )
+
+
 class Stats(msgspec.Struct, frozen=True):
     """What ``stats`` shows. Sizes in bytes.
 
-    pool_bytes: what all blobs take on disk, each counted once. packed_bytes: those of them in pack files (cold).
+    pool_bytes: what all blobs take on disk, each counted once; None as of the past, for that is not known.
+    packed_bytes: those of them in pack files (cold).
     garbage_count, garbage_bytes: blobs that no version names, which ``gc`` removes.
     """
 
-    total: CountRow
-    by_type: dict[str, CountRow]
-    pool_bytes: int
+    total: Counts
+    by_type: dict[str, Counts]
+    pool_bytes: int | None
     packed_bytes: int = 0
     garbage_count: int = 0
     garbage_bytes: int = 0
 
     @property
     def saved_bytes(self) -> int:
-        """Return how much less the pool takes than a copy for each version would, deleted ones included."""
+        """Return how much less the pool takes than a copy for each version would, deleted ones included.
+
+        0 where it is not known what the pool took.
+        """
+        if self.pool_bytes is None:
+            return 0
         return max(0, self.total.size_bytes + self.total.deleted_bytes - self.pool_bytes + self.garbage_bytes)
 
     @property
@@ -57,6 +79,16 @@ class Stats(msgspec.Struct, frozen=True):
         """Return the saved part of all that a copy for each version would take, from 0 to 1."""
         stored_bytes = self.total.size_bytes + self.total.deleted_bytes
         return self.saved_bytes / stored_bytes if stored_bytes else 0.0
+
+    def _repr_html_(self) -> str:
+        pairs = {
+            "pool": f"{self.pool_bytes:,} bytes, {self.packed_bytes:,} of them packed",
+            "saved": f"{self.saved_bytes:,} bytes ({self.saved_share:.1%})",
+            "garbage": f"{self.garbage_bytes:,} bytes in {self.garbage_count:,} blobs",
+        }
+        kinds = [("all", self.total), *sorted(self.by_type.items())]
+        rows = [(kind, f"{row.artifacts:,}", f"{row.versions:,}", f"{row.size_bytes:,}") for kind, row in kinds]
+        return notebook.card("the store", pairs, notebook.table(("type", "artifacts", "versions", "bytes"), rows))
 
 
 def artifacts(
@@ -150,19 +182,15 @@ def aliases_of(view: View, row: VersionRow) -> list[str]:
 
 
 def stats(
-    view: View, pool_bytes: int, *, packed_bytes: int = 0, garbage_count: int = 0, garbage_bytes: int = 0
+    view: View, pool_bytes: int | None, *, packed_bytes: int = 0, garbage_count: int = 0, garbage_bytes: int = 0
 ) -> Stats:
     """Return the sums over the store; what the blobs take is known to the caller."""
-    live = Counter(row.type for row in ARTIFACTS.scan(view.rows) if row.live)
-    by_type = {
-        (kind := key[1:-1].decode()): replace(COUNTS.decoded(value), artifacts=live[kind])
-        for key, value in view.rows.scan(COUNTS.key())
-        if key != COUNTS.key("")
-    }
-    total = COUNTS.get(view.rows, "") or CountRow()
-    return Stats(
-        replace(total, artifacts=live.total()), by_type, pool_bytes, packed_bytes, garbage_count, garbage_bytes
-    )
+    by_type: dict[str, Counts] = {}
+    for row in ARTIFACTS.scan(view.rows):
+        counts = Counts(bool(row.live), row.live, row.size_bytes, row.deleted, row.deleted_bytes)
+        by_type[row.type] = by_type.get(row.type, Counts()) + counts
+    total = sum(by_type.values(), Counts())
+    return Stats(total, by_type, pool_bytes, packed_bytes, garbage_count, garbage_bytes)
 
 
 def _by_number_or_alias(view: View, reference: Reference, *, deleted: bool) -> VersionRow:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from runicorn_es import names
 from runicorn_es.errors import Unknown
@@ -16,11 +17,38 @@ from runicorn_es.events import (
     TagsChanged,
     VersionCreated,
 )
+from runicorn_es.names import Digest
 from runicorn_es.projections.rows import PURGED, VERSIONS, Contradiction, VersionRow
 from runicorn_es.queries.catalog import not_found
 from runicorn_es.queries.view import View
 
 EventType = TypeVar("EventType")
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file of a version. ``size`` in bytes; ``digest`` spelled ``blake3:…``."""
+
+    path: str
+    size: int
+    digest: str
+    executable: bool = False
+
+
+class ExternalReference(msgspec.Struct, frozen=True):
+    """Something outside the store that belongs to a version. ``size`` in bytes, if known."""
+
+    uri: str
+    checksum: str | None
+    size: int | None
+    attributes: dict[str, Any]
+
+
+class Details(msgspec.Struct, frozen=True):
+    """What people said of a version. Tags are sorted."""
+
+    metadata: dict[str, Any]
+    tags: list[str]
+    description: str | None
 
 
 def created(view: View, row: VersionRow) -> VersionCreated:
@@ -53,6 +81,25 @@ def description(view: View, row: VersionRow) -> str | None:
     if row.description_position < 0 or row.status == PURGED:
         return None
     return event_at(view, row.description_position, DescriptionChanged).description or None
+
+
+def details_of(view: View, row: VersionRow) -> Details:
+    """Return metadata, tags and description of a version, reading each record once; nothing of a purged one."""
+    found = Details({}, [], None)
+    if row.status == PURGED:
+        return found
+    for position in sorted({row.metadata_position, row.tags_position, row.description_position} - {-1}):
+        for event in view.events(position):
+            match event:
+                case MetadataChanged() if position == row.metadata_position:
+                    found = replace(found, metadata=json_object(event.metadata))
+                case TagsChanged() if position == row.tags_position:
+                    found = replace(found, tags=list(event.tags))
+                case DescriptionChanged() if position == row.description_position:
+                    found = replace(found, description=event.description)
+                case _:
+                    pass
+    return found
 
 
 def files(view: View, row: VersionRow, *, prefix: str = "") -> Iterator[FileAdded]:
@@ -149,3 +196,14 @@ def event_at(view: View, position: int, kind: type[EventType]) -> EventType:
         if isinstance(event, kind):
             return event
     raise Contradiction(f"the projections say that record {position} holds a {kind.__name__}, and it holds none")
+
+
+def to_file(file: FileAdded) -> File:
+    """Return a file of a page as users see it."""
+    return File(file.path, file.size_bytes, str(Digest(file.digest)), file.executable)
+
+
+def to_reference(reference: ReferenceAdded) -> ExternalReference:
+    """Return a reference as users see it."""
+    attributes = json_object(reference.attributes)
+    return ExternalReference(reference.uri, reference.checksum, reference.size_bytes, attributes)

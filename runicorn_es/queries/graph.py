@@ -3,47 +3,25 @@
 from collections.abc import Iterable
 from itertools import islice
 import math
-from typing import Literal
-
-import msgspec
 
 from runicorn_es import names
 from runicorn_es.errors import Unknown
 from runicorn_es.events import RunStarted
-from runicorn_es.projections.rows import INPUTS, OUTPUTS, RUNS, RUNS_BY_START, USES, EdgeRow, RunRow, VersionRow
+from runicorn_es.projections.rows import (
+    INPUTS,
+    OUTPUTS,
+    PURGED,
+    RUNS,
+    RUNS_BY_START,
+    USES,
+    EdgeRow,
+    RunRow,
+    VersionRow,
+)
 from runicorn_es.queries.catalog import version
 from runicorn_es.queries.content import event_at
+from runicorn_es.queries.lineages import Direction, Edge, Lineage, Node
 from runicorn_es.queries.view import View
-
-Direction = Literal["upstream", "downstream", "both"]
-
-
-class Node(msgspec.Struct, frozen=True):
-    """A version or a run in a lineage. ``id``: ``name:v3`` or the run's id. ``distance``: edges to the focus."""
-
-    id: str
-    kind: Literal["artifact", "run"]
-    label: str
-    type: str
-    status: str
-    distance: int
-
-
-class Edge(msgspec.Struct, frozen=True):
-    """An arrow in the direction of the data: from a version to the run that used it, or from a run to what it made."""
-
-    source: str
-    target: str
-    kind: Literal["used", "produced"]
-
-
-class Lineage(msgspec.Struct, frozen=True):
-    """What a version was made from and what was made with it. ``is_cut``: there is more beyond what was asked for."""
-
-    focus: str
-    nodes: list[Node]
-    edges: list[Edge]
-    is_cut: bool = False
 
 
 def runs(view: View, project: str | None = None, *, after: str | None = None, limit: int | None = None) -> list[RunRow]:
@@ -107,7 +85,7 @@ def lineage(
         is_cut |= _walk(view, row, nodes, edges, depth=depth, most=_sum(len(nodes), limit), upstream=True)
     if direction != "upstream":
         is_cut |= _walk(view, row, nodes, edges, depth=depth, most=_sum(len(nodes), limit), upstream=False)
-    return Lineage(focus, list(nodes.values()), list(edges), is_cut)
+    return Lineage(focus, list(nodes.values()), list(edges), is_cut, direction)
 
 
 def _sum(count: int, limit: int | None) -> float:
@@ -165,7 +143,9 @@ def _users(view: View, row: VersionRow) -> Iterable[str]:
 def _add_run(view: View, run_id: str, nodes: dict[str, Node], distance: int) -> None:
     if run_id not in nodes:
         row = run(view, run_id)
-        nodes[run_id] = Node(run_id, "run", row.name or row.project, row.project, row.status, distance)
+        # A run always has a project, unless it was purged.
+        label = row.name or row.project or PURGED
+        nodes[run_id] = Node(run_id, "run", label, row.project, row.status, distance)
 
 
 def _version_node(row: VersionRow, distance: int) -> Node:

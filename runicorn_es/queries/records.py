@@ -1,18 +1,21 @@
 """The log as it was written, and what the tables know of it."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 
-from runicorn_es import codec
-from runicorn_es.events import Event
+from runicorn_es import codec, merkle
+from runicorn_es.events import BatchAppended, Event
 from runicorn_es.log import Position, Record
-from runicorn_es.log.record import COMPRESSED, FIRST, PAGE, is_blank
+from runicorn_es.log.record import COMMIT, COMPRESSED, FIRST, PAGE, is_blank
 from runicorn_es.projections import batches, pages, tree
 from runicorn_es.projections.tree import Tip
 from runicorn_es.queries.view import View
 
 
 def head(view: View) -> tuple[int, bytes]:
-    """Return how many records the tables know, and the Merkle root over their headers."""
+    """Return how many records there are, and the Merkle root over their headers. In the past it reads them all."""
+    if view.is_past:
+        return view.size, merkle.root([view.record(index).leaf for index in range(view.size)])
     return tree.head(view.rows)
 
 
@@ -23,10 +26,55 @@ def tip(view: View) -> Tip:
 
 def history(view: View, after: int, before: int | None = None) -> Iterator[tuple[Record, tuple[Event, ...]]]:
     """Yield the records beyond index ``after`` with their events, in order; ``after=-1`` begins with the first."""
-    end = head(view)[0] if before is None else before
-    for index in range(after + 1, end):
-        found = view.record(index)
-        yield found, () if is_blank(found) else codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
+    end = view.size if before is None else min(before, view.size)
+    return (record_at(view, index) for index in range(after + 1, end))
+
+
+def record_at(view: View, index: int) -> tuple[Record, tuple[Event, ...]]:
+    """Return a record with its events; none of a blanked one."""
+    found = view.record(index)
+    return found, () if is_blank(found) else codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
+
+
+def batch_of(view: View, index: int) -> BatchAppended | None:
+    """Return who appended the batch that holds a record; None where that was purged.
+
+    It is said in one record of the batch, never in a page; mostly in this one, or in one before it.
+    """
+    place = index
+    while (found := _batch_in(view, place)) is None:
+        if view.record(place).flags & FIRST:
+            break
+        place -= 1
+    while found is None and not view.record(index).flags & COMMIT:
+        index += 1
+        found = _batch_in(view, index)
+    return found
+
+
+def _batch_in(view: View, index: int) -> BatchAppended | None:
+    record = view.record(index)
+    if record.flags & PAGE or is_blank(record):
+        return None
+    return next((event for event in view.events(index) if isinstance(event, BatchAppended)), None)
+
+
+def position_at(view: View, time_ns: int) -> int:
+    """Return how many records were there at a moment: those whose time is not later."""
+    return bisect_right(_Times(view), time_ns)
+
+
+class _Times:
+    """The times of all records, read when asked, for a binary search: they never go back."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    def __len__(self) -> int:
+        return self._view.size
+
+    def __getitem__(self, index: int) -> int:
+        return self._view.record(index).time_ns
 
 
 def begin_of_batch(view: View, index: int) -> Position:

@@ -6,22 +6,41 @@ from runicorn_es.events import Event, FileAdded
 from runicorn_es.log import START, Log, Pending, Record
 from runicorn_es.log.record import COMPRESSED, is_blank
 from runicorn_es.projections import places, tree
+from runicorn_es.projections.past import PastRows
 from runicorn_es.projections.rows import PURGED, RUNS, VERSIONS, Contradiction
 from runicorn_es.tables import Reader
 
 
 class View:
-    """One consistent state of a store: its rows, and the records they point to."""
+    """One consistent state of a store: its rows, and the records they point to.
 
-    def __init__(self, rows: Reader, log: Log | Pending) -> None:
+    size: with how many records; None for all that the rows know. rows: must be those of that state.
+    """
+
+    def __init__(self, rows: Reader, log: Log | Pending, size: int | None = None) -> None:
         self.rows = rows
         self._log = log
+        self._size = size
+
+    @property
+    def size(self) -> int:
+        """Return how many records there are."""
+        return tree.head(self.rows)[0] if self._size is None else self._size
+
+    @property
+    def is_past(self) -> bool:
+        """Return whether this is the state of an earlier moment."""
+        return self._size is not None
+
+    def as_of(self, size: int) -> "View":
+        """Return the state when there were so many records, of which the last must end a batch."""
+        return View(PastRows(self.rows, size), self._log, size)
 
     def record(self, index: int) -> Record:
         """Return a record by its index. Raises Damaged when it is not what was written, IndexError beyond the end."""
-        place = places.place_of(self.rows, index)
+        place = None if self._size is not None and index >= self._size else places.place_of(self.rows, index)
         if place is None:
-            if 0 <= index < tree.head(self.rows)[0]:
+            if 0 <= index < self.size:
                 raise Contradiction(f"the projections have lost where record {index} stands")
             raise IndexError(f"the log has no record {index}")
         try:

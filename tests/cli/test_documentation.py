@@ -17,7 +17,7 @@ GLOBAL = {"--storage", "--store", "--json", "--yes", "-y", "--help", "-h"}
 BLOCKS = re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 EXAMPLES = {example["schema"]: example for example in map(json.loads, BLOCKS)}
 # Objects whose keys are the user's.
-FREE = {"metadata", "attributes", "kinds", "by_type", "event"}
+FREE = {"metadata", "attributes", "kinds", "by_type", "event", "columns"}
 
 
 def section_of(verb: str) -> str:
@@ -81,6 +81,8 @@ def full(root, tmp_path):
         "describe m text",
         "annotate m n=2",
         "lineage m",
+        "lineage m --format json",
+        "impact data",
         "stats",
         "delete m:v1 --force --yes",
         "restore m:v1",
@@ -102,6 +104,8 @@ def full(root, tmp_path):
         "verify bundle",
         "prove --fork forked",
         "export --tiles tiles",
+        "export --catalogue versions.jsonl",
+        "export --events events.jsonl",
         "key --rotate",
         "repair --from copy",
     ],
@@ -150,7 +154,8 @@ def test_every_documented_shape_is_one_that_is_checked():
         "checkout",
     }
     others |= {"search", "tag", "describe", "annotate"}
-    others |= {"protect", "purge", "gc", "retention", "explain", "compact", "consumers", "watched"}
+    others |= {"protect", "purge", "gc", "retention", "explain", "compact", "impact", "export", "consumers", "watched"}
+    others |= {"viewer"}  # tests/viewer/test_serving.py
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
 

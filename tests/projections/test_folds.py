@@ -6,7 +6,7 @@ from hypothesis import strategies as some
 import pytest
 
 from given import SECOND_NS, State, folded, given
-from runicorn_es import codec, merkle, projections
+from runicorn_es import codec, merkle, projections, queries
 from runicorn_es.decisions import decide
 from runicorn_es.errors import Damaged, Rejected
 from runicorn_es.events import (
@@ -34,7 +34,6 @@ from runicorn_es.projections import batches, blanks, pages, places
 from runicorn_es.projections.rows import (
     ALIASES,
     ARTIFACTS,
-    COUNTS,
     INPUTS,
     OUTPUTS,
     RUNS,
@@ -43,10 +42,10 @@ from runicorn_es.projections.rows import (
     AliasRow,
     ArtifactRow,
     Contradiction,
-    CountRow,
     EdgeRow,
     RunRow,
 )
+from runicorn_es.queries import Counts
 from runicorn_es.tables import MemoryTables
 from test_decisions import DIGEST, OTHER_RUN, RUN, created, delete, log, restore, set_alias, started, use
 
@@ -175,28 +174,29 @@ def test_what_a_run_made_is_an_edge_and_what_nobody_made_is_none():
 # Sums.
 
 
-def total(state: State, kind: str = "") -> CountRow:
-    return COUNTS.get(state.rows, kind) or CountRow()
+def total(state: State, kind: str = "") -> Counts:
+    found = queries.stats(state, 0)
+    return found.by_type[kind] if kind else found.total
 
 
 def test_sums_follow_versions_by_type_and_in_all():
     dataset = VersionCreated("d", "dataset", 1, None, DIGEST, (), (), 1, 0, 7)
     state = given(created(1), created(2), dataset)
 
-    assert total(state) == CountRow(2, 3, 207)
-    assert total(state, "model") == CountRow(1, 2, 200)
-    assert total(state, "dataset") == CountRow(1, 1, 7)
+    assert total(state) == Counts(2, 3, 207)
+    assert total(state, "model") == Counts(1, 2, 200)
+    assert total(state, "dataset") == Counts(1, 1, 7)
 
 
 def test_sums_tell_deleted_versions_from_live_ones_until_they_are_purged():
     state = given(created(1), created(2), VersionDeleted("m", 1))
-    assert total(state) == total(state, "model") == CountRow(1, 1, 100, 1, 100)
+    assert total(state) == total(state, "model") == Counts(1, 1, 100, 1, 100)
 
     state.and_then(VersionPurged("m", 1, ()))
-    assert total(state) == CountRow(1, 1, 100, 0, 0)
+    assert total(state) == Counts(1, 1, 100, 0, 0)
 
     state.and_then(VersionDeleted("m", 2), VersionRestored("m", 2))
-    assert total(state) == CountRow(1, 1, 100, 0, 0)
+    assert total(state) == Counts(1, 1, 100, 0, 0)
 
 
 # Places, pages, batches, the tree.
@@ -258,7 +258,7 @@ def test_a_blanked_record_is_noted_by_its_version_until_a_purge_accounts_for_it(
 def test_every_kind_of_row_has_a_name():
     state = given(started(), created(1, run=RUN), AliasSet("m", "production", 1), VersionUsed(RUN, "m", 1, "m"))
     state.and_then(Draft("", (BatchAppended("ada", "lab", 1, None, "retry-1"), BlobsReclaimed(0, 0))))
-    state.and_then(Draft("m:v1", (FileAdded("a", DIGEST, 1),), is_page=True))
+    state.and_then(Draft("m:v1", (FileAdded("a", DIGEST, 1),), is_page=True), AliasRemoved("m", "production", 1))
 
     kinds = {projections.kind_of(key) for key, _ in state.tables.scan(b"")}
 

@@ -1,5 +1,6 @@
 """Search against a plain reading of the same queries, version by version, after random histories."""
 
+from contextlib import suppress
 from itertools import count
 import json
 import operator
@@ -11,6 +12,7 @@ from hypothesis import strategies as some
 import pytest
 
 from given import SECOND_NS, State
+from projections.test_past import ends, stopped
 from runicorn_es import codec, dotted, names, queries, settings
 from runicorn_es.commands import (
     Command,
@@ -267,6 +269,21 @@ def test_an_answer_is_that_of_reading_every_version(commands, asked):
             continue
         assert sorted(specs(found)) == sorted(plainly(state, query)), query
         assert found.total == len(found.rows)
+
+
+@examples(max_examples=15, deadline=None)
+@given(commands=some.lists(COMMANDS, min_size=3, max_size=20), asked=some.lists(QUERIES, min_size=1, max_size=3))
+def test_an_answer_as_of_the_past_is_that_of_a_store_that_was_stopped_there(commands, asked):
+    state = state_after(commands)
+    for size in ends(state):
+        past, then = state.as_of(size), stopped(state, size)
+        purged = {(row.name, row.version) for row in VERSIONS.scan(state.rows) if row.status == "purged"}
+        for query in asked:
+            with suppress(BadQuery):
+                # What was purged since is a tombstone at every moment.
+                wanted = [one for one in search(then, query).rows if (one.name, one.version) not in purged]
+                found = [one for one in search(past, query).rows if one.status != "purged"]
+                assert found == wanted, (size, query)
 
 
 @examples(max_examples=25, deadline=None)

@@ -102,3 +102,18 @@ def test_the_store_is_verified_from_the_page(visit, mine):
     page = visit(f"{url}/audit")
     page.get_by_role("button", name="Verify now").click()
     expect(page.locator("main [role=status]")).to_contain_text("All is as it was written", timeout=10_000)
+
+
+def test_the_slider_leads_to_the_same_page_as_it_was_and_back(visit, mine):
+    store, url = mine
+    before = store.checkpoint().size
+    store.alias("model:v2", "production")
+    page = visit(f"{url}/artifacts/model/v2")
+    expect(page.locator("main .tag.alias").first).to_have_text("production")
+    page.locator("[data-moments]").evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('change')); }", before
+    )
+    expect(page.get_by_text(f"as of #{before}")).to_be_visible()
+    expect(page.locator("main .tag.alias")).to_have_count(0)
+    page.get_by_role("link", name="Back to now").click()
+    expect(page.locator("main .tag.alias").first).to_have_text("production")

@@ -24,6 +24,8 @@ PAGES = [
     "/artifacts/street-scenes/v3/lineage?depth=0",
     "/change/alias?spec=crossing-classifier%3Av7",
     "/change/delete?spec=crossing-classifier%3Av7",
+    "/compare?old=crossing-classifier%3Av6&new=crossing-classifier%3Av7",
+    f"{MODEL}/v2?as_of=%23150",
     "/runs",
     "/events",
     "/events/4",
