@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from viewer import showroom
-from viewer.looking import DESKTOP, PHONE, chromium, served
+from viewer.looking import PHONE, chromium, served
 
 MODEL = "/artifacts/crossing-classifier"
 PAGES = {
@@ -29,6 +29,7 @@ PAGES = {
     "storage": "/storage",
     "past": f"{MODEL}/v2?as_of=%23150",
 }
+SCREEN = {"width": 1280, "height": 720}
 IN_THE_DARK = ("lineage", "history")
 ON_A_PHONE = ("artifacts", "lineage")
 
@@ -57,7 +58,7 @@ def main() -> None:
 
 def shoot(browser: Browser, url: str, target: Path, **looks: Any) -> None:
     """Take one picture of a page, once nothing moves in it any more."""
-    context = browser.new_context(**{"viewport": DESKTOP, "reduced_motion": "reduce", **looks})
+    context = browser.new_context(**{"viewport": SCREEN, "reduced_motion": "reduce", **looks})
     page = context.new_page()
     page.goto(url)
     for _ in range(20):
