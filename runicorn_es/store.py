@@ -313,16 +313,15 @@ class Store(Notary):
         """
         return self.execute(Undo(index, reason, force))
 
-    def patch(self, old: str, new: str | None = None) -> Iterator[str]:
+    def patch(self, old: str, new: str | None = None, *, as_of: AsOf | None = None) -> Iterator[str]:
         """Yield what is different within files, as lines: of text files as ``diff -u`` does, of safetensors by tensor.
 
-        old, new: as for ``diff``. Of other files, and of those beyond 4 MiB, it is only said that they differ. Raises
-        as ``diff``, and BlobDamaged.
+        old, new, as_of: as for ``diff``. Of other files, and of those beyond 4 MiB, it is only said that they differ.
+        Raises as ``diff``, and BlobDamaged.
 
         Example: ``print("\\n".join(store.patch("config:v1", "config:v2")))``
         """
-        found = self.diff(old, new)
-        return patches(self.pool, found)
+        return patches(self.pool, self.diff(old, new, as_of=as_of))
 
     def reclaim(
         self,

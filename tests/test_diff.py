@@ -268,3 +268,15 @@ def test_versions_of_two_artifacts_can_be_compared(three, tmp_path):
 
     assert three.diff("m", "n").is_empty
     assert three.diff("m", "n").aliases_old == ["latest"]
+
+
+def test_a_version_can_be_compared_with_how_it_was(three):
+    with three.reading() as view:
+        before = queries.head(view)[0]
+    three.set_tags("m:v1", add=["checked"])
+    three.alias("m:v1", "production")
+
+    found = three.diff(f"m:v1@{{#{before}}}", "m:v1")
+    assert (found.tags_added, found.aliases_new, found.files) == (["checked"], ["production"], [])
+    assert three.diff("m:v1", "m:v2", as_of=before).aliases_old == []
+    assert three.diff("m:v1", "m:v2").aliases_old == ["production"]

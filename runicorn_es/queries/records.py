@@ -1,6 +1,5 @@
 """The log as it was written, and what the tables know of it."""
 
-from bisect import bisect_right
 from collections.abc import Iterator
 
 from runicorn_es import codec, merkle
@@ -57,24 +56,6 @@ def _batch_in(view: View, index: int) -> BatchAppended | None:
     if record.flags & PAGE or is_blank(record):
         return None
     return next((event for event in view.events(index) if isinstance(event, BatchAppended)), None)
-
-
-def position_at(view: View, time_ns: int) -> int:
-    """Return how many records were there at a moment: those whose time is not later."""
-    return bisect_right(_Times(view), time_ns)
-
-
-class _Times:
-    """The times of all records, read when asked, for a binary search: they never go back."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-
-    def __len__(self) -> int:
-        return self._view.size
-
-    def __getitem__(self, index: int) -> int:
-        return self._view.record(index).time_ns
 
 
 def begin_of_batch(view: View, index: int) -> Position:
