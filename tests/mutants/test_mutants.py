@@ -223,6 +223,36 @@ MUTANTS = {
         "version = row.live + 1 if row else 1",
         INVARIANTS + "test_a_deleted_number_is_never_given_again",
     ),
+    "what is overwritten is not kept": (
+        "projections/chronicle.py",
+        "        if old[-DATE_BYTES:] < self._batch:\n",
+        "        if False:\n",
+        "projections/test_past.py::test_at_every_moment_the_rows_are_those_of_a_store_that_was_stopped_there",
+    ),
+    "what was removed is not found in the past": (
+        "projections/chronicle.py",
+        '                self._out.put(REMOVED + key, b"")\n',
+        "                pass\n",
+        "projections/test_past.py::test_past_rows_answer_as_the_rows_did_then",
+    ),
+    "what began later is shown in the past": (
+        "projections/past.py",
+        "            return value if self._was(value) and len",
+        "            return value if len",
+        "projections/test_past.py::test_past_rows_answer_as_the_rows_did_then",
+    ),
+    "what was purged is remembered": (
+        "projections/catalog.py",
+        "        VERSIONS.bury(out, after, name, number, index=version.position)\n",
+        "        VERSIONS.put(out, after, name, number)\n",
+        "test_as_of.py::test_what_was_purged_is_a_tombstone_at_every_moment",
+    ),
+    "a moment shows a part of a batch": (
+        "queries/moments.py",
+        "        if last.flags & COMMIT:\n",
+        "        if True:\n",
+        "test_moments.py::test_a_moment_in_the_middle_of_a_batch_is_the_one_before_it",
+    ),
     "whatever history is signed": (
         "ledger.py",
         "signed = self._require_continued(tip)\n",
