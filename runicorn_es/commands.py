@@ -148,6 +148,14 @@ class SetRetention(msgspec.Struct, frozen=True):
     rule: Rule | None
 
 
+class Undo(msgspec.Struct, frozen=True):
+    """Take back what a record did; ``force`` as for the command that does so."""
+
+    index: int
+    reason: str | None = None
+    force: bool = False
+
+
 class NotePacked(msgspec.Struct, frozen=True):
     """Record that blobs went into pack files."""
 
@@ -202,6 +210,7 @@ Command = (
     | Purge
     | FinishPurge
     | SetRetention
+    | Undo
     | NotePacked
     | NoteReclaimed
     | NoteRecovery

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import msgspec
 
-from runicorn_es import dotted, names, queries, settings
+from runicorn_es import dotted, names, queries, settings, undoing
 from runicorn_es.commands import (
     Command,
     CreateStore,
@@ -31,6 +31,7 @@ from runicorn_es.commands import (
     SetRetention,
     SetTags,
     StartRun,
+    Undo,
     UseArtifact,
 )
 from runicorn_es.errors import Conflict, Rejected, Unknown
@@ -101,6 +102,8 @@ def decide(command: Command, view: View) -> list[Draft]:
             return [Draft("", (finished,))] if is_left else []
         case SetRetention():
             return _set_retention(command, view)
+        case Undo():
+            return _undo(command, view)
         case NotePacked():
             return [Draft("", (BlobsPacked(command.count, command.size_bytes, command.packed_bytes),))]
         case NoteReclaimed():
@@ -394,6 +397,13 @@ def _set_retention(command: SetRetention, view: View) -> list[Draft]:
     if (NO_RULE if present is None else present.rule) == rule:
         return []
     return [Draft("", (RetentionSet(str(selection), rule),))]
+
+
+def _undo(command: Undo, view: View) -> list[Draft]:
+    drafts: list[Draft] = []
+    for opposite in undoing.opposites(view, command.index, command.reason, force=command.force):
+        drafts += [opposite] if isinstance(opposite, Draft) else decide(opposite, view)
+    return drafts
 
 
 def _points_to(view: View, name: str, alias: str) -> int | None:

@@ -16,13 +16,17 @@ class StoreCreated(msgspec.Struct, frozen=True, array_like=True, tag_field="t", 
 
 
 class BatchAppended(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="batch"):
-    """Who appended the batch that holds this record, during which run, under which idempotency key. Once a batch."""
+    """Who appended the batch that holds this record, during which run, under which idempotency key. Once a batch.
+
+    ``undoes``: the index of the record whose events the batch takes back.
+    """
 
     user: str
     host: str
     pid: int
     run: str | None = None
     key: str | None = None
+    undoes: int | None = None
 
 
 class RunStarted(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="run"):

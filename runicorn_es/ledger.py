@@ -25,7 +25,7 @@ from runicorn_es import codec, decisions, durable, founding, merkle, moments, pr
 from runicorn_es.ambient import SYSTEM, Ambient
 from runicorn_es.aside import aside
 from runicorn_es.cold import Packs
-from runicorn_es.commands import MAKING_ROOM, Command, CreateStore, NoteRecovery
+from runicorn_es.commands import MAKING_ROOM, Command, CreateStore, NoteRecovery, Undo
 from runicorn_es.errors import Busy, Damaged, DiskFull, Rejected, RunicornError, Unknown, WriteFailed
 from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded
 from runicorn_es.layout import Layout
@@ -345,7 +345,7 @@ class Ledger:
                 # While we waited, another thread may have failed.
                 self._require_writable()
                 with self._poisoned_by(OSError):
-                    yield self._recover(self._end_of_log())
+                    yield self._end_of_log()
         finally:
             self._thread_lock.release()
 
@@ -365,12 +365,12 @@ class Ledger:
         """Return where the log ends, with the tables caught up and no torn tail. The lock must be held."""
         position = self._position
         # Where nothing follows is the end, however old the position is; and the tables were folded up to it.
-        if self._log.holds(position) and not self._log.has_more(position):
+        if self._log.is_held_end(position):
             return position
         # Whoever appended since has folded that, too.
         with self._working_rows() as rows:
             position = projections.cursor(rows) or START
-        if self._log.holds(position) and not self._log.has_more(position):
+        if self._log.is_held_end(position):
             self._position = position
             return position
         return self._recover(self._catch_up())
@@ -388,7 +388,7 @@ class Ledger:
     def _recover(self, position: Position) -> Position:
         """Move a torn tail out of the way; returns the end of the log. The lock must be held, the tables caught up."""
         position = self._log.tip(position)
-        if self._log.holds(position) and not self._log.has_more(position):
+        if self._log.is_held_end(position):
             return position
         # Whoever has written and is not done with the sync finishes first; nobody begins, for we hold the lock.
         with durable.leased(self.layout.log, exclusive=True, wait_s=self._lock_wait_s):
@@ -538,7 +538,7 @@ class Ledger:
 
     def _entries(self, drafts: Sequence[Draft], request: "Request") -> list[Entry]:
         entries = []
-        for draft in self._with_actor(drafts, request.run, request.key):
+        for draft in self._with_actor(drafts, request):
             payload, is_compressed = codec.encode(draft.events, self._ambient.token(codec.SALT_BYTES))
             flags = COMPRESSED * is_compressed | PAGE * draft.is_page | BLANKABLE * draft.is_blankable
             entries.append(Entry(draft.subject, payload, flags))
@@ -580,10 +580,11 @@ class Ledger:
             root = queries.tip(View(rows, self._log)).root_at(claimed.size)
         return root == claimed.root or self._keys.trust().head_of(checkpoint) is not None
 
-    def _with_actor(self, drafts: Sequence[Draft], run: str | None, key: str | None) -> list[Draft]:
+    def _with_actor(self, drafts: Sequence[Draft], request: "Request") -> list[Draft]:
         """Say who appends the batch, in its first record that holds neither files nor references."""
         actor = self._ambient.actor()
-        appended = BatchAppended(actor.user, actor.host, actor.pid, run, key)
+        undoes = request.command.index if isinstance(request.command, Undo) else None
+        appended = BatchAppended(actor.user, actor.host, actor.pid, request.run, request.key, undoes)
         signed = list(drafts)
         for number, draft in enumerate(drafts):
             if not draft.is_page and not isinstance(draft.events[0], ReferenceAdded):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import islice
 import os
 from typing import Any
 
@@ -19,8 +20,10 @@ from runicorn_es.log import Record
 from runicorn_es.moments import AsOf, Moment
 from runicorn_es.names import parse_reference, split_moment
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
-from runicorn_es.queries import Direction, Due, Found, Impact, Lineage
+from runicorn_es.queries import Changes, Diff, Direction, Due, Found, Impact, Lineage, Step
 from runicorn_es.rules import Rule, read_rule
+
+_RECORDS_AT_ONCE = 256
 
 
 class Questions(Ledger):
@@ -225,15 +228,92 @@ class Questions(Ledger):
         with self.reading(as_of) as view:
             return queries.runs(view, project, after=after, limit=limit)
 
-    def events(self, after: int = -1) -> Iterator[tuple[Record, tuple[Event, ...]]]:
-        """Yield the records beyond index ``after`` and their events, in order, up to the end of the log."""
+    def events(
+        self,
+        after: int = -1,
+        *,
+        artifact: str | None = None,
+        run: str | None = None,
+        actor: str | None = None,
+        since: AsOf | None = None,
+        until: AsOf | None = None,
+    ) -> Iterator[tuple[Record, tuple[Event, ...]]]:
+        """Yield the records beyond index ``after`` and their events, in order, up to the end of the log.
+
+        artifact, run, actor: only those about an artifact (``name``, ``name:v3`` or ``name:alias``), of a run, by a
+        user (``ada`` or ``ada@lab``); found without reading the others, and pages of files are not among them.
+        since, until: only those between two moments. Raises Unknown.
+        """
+        if since is not None:
+            after = max(after, self.moment(since).position - 1)
+        end = None if until is None else self.moment(until).position
+        is_chosen = any(given is not None for given in (artifact, run, actor))
         while True:
             with self.reading() as view:
-                some = list(queries.history(view, after, min(after + 1 + 256, queries.head(view)[0])))
+                before = queries.head(view)[0] if end is None else end
+                if is_chosen:
+                    chosen = queries.mentioning(view, after, before, artifact=artifact, run=run, actor=actor)
+                    some = [queries.record_at(view, index) for index in islice(chosen, _RECORDS_AT_ONCE)]
+                else:
+                    some = list(queries.history(view, after, min(after + 1 + _RECORDS_AT_ONCE, before)))
             yield from some
             if not some:
                 return
             after = some[-1][0].index
+
+    def history(
+        self, what: str, *, before: int | None = None, limit: int | None = None, as_of: AsOf | None = None
+    ) -> list[Step]:
+        """Return what happened to something: each event with when, by whom, in which run and why, the newest first.
+
+        what: an artifact (``name``), a version (``name:v3``, ``name@digest``), an alias (``name:production``, also one
+        that was removed), or the id of a run. before, limit: a page of it: what stands before this record, so much.
+        as_of: a moment of the past. Raises Unknown.
+
+        Example: ``[(step.time, step.user, step.reason) for step in store.history("resnet:production")]``
+        """
+        with self.reading(as_of) as view:
+            return queries.steps(view, what, before=before, limit=limit)
+
+    def changes(self, since: AsOf, until: AsOf | None = None) -> Changes:
+        """Return what changed in the whole store between two moments: each thing's net change, and each step of it.
+
+        until: None for now. Raises Rejected when it is before ``since``.
+
+        Example: ``[change.spec for change in store.changes(since=0).versions]``
+        """
+        begin = self.moment(since).position
+        with self.reading(until) as view:
+            end = queries.head(view)[0]
+            if begin > end:
+                raise Rejected(f"nothing can change from record {begin} to {end}; ask for it the other way round")
+            return queries.changes(view, begin, end)
+
+    def diff(self, old: str, new: str | None = None, *, limit: int | None = None, as_of: AsOf | None = None) -> Diff:
+        """Return what is different between two versions, also of two artifacts; files by their pages.
+
+        new: without it, ``old`` is compared with the live version before it. limit: so many files at most are listed,
+        and all are counted. as_of: a moment of the past; each spec may also have its own, so that a version can be
+        compared with how it was. Deleted versions can be compared, purged ones cannot. Raises Unknown, and Rejected for
+        a first version alone.
+
+        Example: ``[change.path for change in store.diff("faces:v1", "faces:v2").files if change.kind == "added"]``
+        """
+        one, then = self.resolved(old, as_of=as_of, deleted=True)
+        other, now = one, then
+        if new is not None:
+            other, now = self.resolved(new, as_of=as_of, deleted=True)
+        with self.reading(then) as view:
+            if new is None:
+                before = queries.version_before(view, one)
+                if before is None:
+                    spec = f"{one.name}:v{one.version}"
+                    raise Rejected(f"there is no live version before {spec}; name two versions to compare")
+                one = before
+            if now == then:
+                return queries.diff(view, one, other, limit=limit)
+            with self.reading(now) as later:
+                return queries.diff(view, one, other, limit=limit, new_view=later)
 
     def follow(self, after: int | None = None, *, on: Sequence[str] = (), timeout: float | None = None) -> Following:
         """Tell what happens, event by event, for ever: what was written behind record ``after``, then what comes.

@@ -31,6 +31,7 @@ from runicorn_es.commands import (
     SetMetadata,
     SetRetention,
     SetTags,
+    Undo,
 )
 from runicorn_es.compact import Compacted, compact, seldom_asked_for
 from runicorn_es.consumers import Consumer
@@ -42,6 +43,7 @@ from runicorn_es.location import storage_root
 from runicorn_es.moments import AsOf
 from runicorn_es.names import Reference, parse_reference
 from runicorn_es.notary import Notary
+from runicorn_es.patches import patches
 from runicorn_es.pool.ingest import Progress, Stored, taking_in
 from runicorn_es.pool.materialize import Mode
 from runicorn_es.pool.stat_cache import TableStatCache
@@ -295,6 +297,30 @@ class Store(Notary):
             None if purge_after is None else parse_span(purge_after),
         )
         self.execute(SetRetention(parse_selection(selection), None if rule == Rule() else rule))
+
+    def undo(self, index: int, *, reason: str | None = None, force: bool = False) -> tuple[Event, ...]:
+        """Take back what a record did: append its opposite, and return its events. The record stays where it is.
+
+        An alias points to where it pointed before, a deleted version is restored, a restored one deleted; tags,
+        metadata, description, protection and rules of retention become what they were. An undo can be undone. index:
+        as ``history`` and ``events`` tell it. force: move a protected alias, delete a version in use.
+
+        Raises Rejected where there is no opposite (a version that was logged, a purge, a use), Conflict when the same
+        was changed again since, Unknown for a record that is not there.
+
+        Example: ``store.undo(store.history("resnet:production")[0].index, reason="worse on the new data")``
+        """
+        return self.execute(Undo(index, reason, force))
+
+    def patch(self, old: str, new: str | None = None, *, as_of: AsOf | None = None) -> Iterator[str]:
+        """Yield what is different within files, as lines: of text files as ``diff -u`` does, of safetensors by tensor.
+
+        old, new, as_of: as for ``diff``. Of other files, and of those beyond 4 MiB, it is only said that they differ.
+        Raises as ``diff``, and BlobDamaged.
+
+        Example: ``print("\\n".join(store.patch("config:v1", "config:v2")))``
+        """
+        return patches(self.pool, self.diff(old, new, as_of=as_of))
 
     def reclaim(
         self,

@@ -1,6 +1,6 @@
 """The log in words: each event as a sentence, with when and by whom."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, assert_never
 
@@ -54,24 +54,26 @@ class Told(msgspec.Struct, frozen=True):
     events: tuple[Event, ...]
 
 
-def told(store: Store, after: int) -> Iterator[Told]:
-    """Yield the records beyond index ``after``, in order, up to the end of the log."""
+def told(store: Store, after: int, **chosen: Any) -> Iterator[Told]:
+    """Yield the records beyond index ``after``, in order, up to the end of the log; those chosen, as by its events."""
     batch = _NOBODY
-    is_known = False
-    for record, events in store.events(after):
-        if record.flags & FIRST or not is_known:
+    last: int | None = None
+    for record, events in store.events(after, **chosen):
+        if record.flags & FIRST or last is None or record.index != last + 1:
             with store.reading() as view:
-                batch, is_known = queries.batch_of(view, record.index) or _NOBODY, True
+                batch = queries.batch_of(view, record.index) or _NOBODY
+        last = record.index
         yield Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended)))
 
 
-def told_between(view: View, begin: int, end: int) -> list[Told]:
-    """Return the records from index ``begin`` on and before ``end``."""
+def told_at(view: View, indices: Iterable[int]) -> list[Told]:
+    """Return these records, which must be in order."""
     found: list[Told] = []
     batch = _NOBODY
-    for record, events in queries.history(view, begin - 1, end):
-        if record.flags & FIRST or not found:
-            batch = queries.batch_of(view, record.index) or _NOBODY
+    for index in indices:
+        record, events = queries.record_at(view, index)
+        if record.flags & FIRST or not found or found[-1].record.index != index - 1:
+            batch = queries.batch_of(view, index) or _NOBODY
         found.append(Told(record, batch, tuple(event for event in events if not isinstance(event, BatchAppended))))
     return found
 
@@ -187,8 +189,13 @@ def as_json(one: Told) -> Iterator[dict[str, Any]]:
             **about,
             "kind": event.__struct_config__.tag,
             "sentence": describe_event(event),
-            "event": export.as_plain(event),
+            "event": members(event),
         }
+
+
+def members(event: Event) -> dict[str, object]:
+    """Return the fields of an event as answers in JSON have them."""
+    return export.as_plain(event)
 
 
 def _created(event: VersionCreated) -> str:

@@ -12,7 +12,7 @@ from threading import Event, Thread
 
 import pytest
 
-from runicorn_es import durable
+from runicorn_es import bell, durable
 from runicorn_es.errors import Busy
 
 HOLD = """
@@ -310,6 +310,41 @@ def test_many_threads_never_hold_a_lock_at_once(tmp_path):
         thread.join()
 
     assert counts == [1] * 80
+
+
+def test_who_waits_is_woken_by_the_release_each_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(durable, "_LOOK_AGAIN_S", 3600)
+    counts = []
+
+    def work():
+        for _ in range(50):
+            with durable.locked(tmp_path / "lock", wait_s=3600, holder="a thread"):
+                counts.append(1)
+
+    threads = [Thread(target=work, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert len(counts) == 200
+
+
+def test_who_waits_for_one_that_dies_gets_the_lock_without_being_woken(tmp_path, elsewhere):
+    process = elsewhere(HOLD, tmp_path / "lock")
+    thread = Thread(target=take, args=(tmp_path / "lock",), kwargs={"wait_s": 3600}, daemon=True)
+    thread.start()
+    process.kill()
+    process.wait()
+
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_where_nobody_can_be_woken_they_look_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(bell, "_FUTEX", None)
+
+    test_who_waits_gets_the_lock_when_it_is_released(tmp_path)
 
 
 def test_a_lock_is_released_by_an_exception(tmp_path):

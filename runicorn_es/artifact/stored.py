@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Self
 import msgspec
 
 from runicorn_es import names, queries
+from runicorn_es.artifact.file_list import ReadWhenAsked
 from runicorn_es.artifact.patterns import Patterns
 from runicorn_es.errors import BlobDamaged, Unknown
 from runicorn_es.events import FileAdded
@@ -20,7 +21,7 @@ from runicorn_es.names import Digest
 from runicorn_es.pool import Pool
 from runicorn_es.pool.materialize import Mode, Progress, Wanted, materialize
 from runicorn_es.projections.rows import VersionRow
-from runicorn_es.queries import View
+from runicorn_es.queries import ExternalReference, File, View, to_file, to_reference
 
 
 class VersionNumber(int):
@@ -88,30 +89,15 @@ class Metadata(msgspec.Struct, frozen=True):
         return notebook.card(names.spec(self.name, self.version), shown, more)
 
 
-class File(msgspec.Struct, frozen=True):
-    """A file of a version. ``size`` in bytes; ``digest`` spelled ``blake3:…``."""
-
-    path: str
-    size: int
-    digest: str
-    executable: bool = False
-
-
-class ExternalReference(msgspec.Struct, frozen=True):
-    """Something outside the store that belongs to a version. ``size`` in bytes, if known."""
-
-    uri: str
-    checksum: str | None
-    size: int | None
-    attributes: dict[str, Any]
-
-
 class Manifest(msgspec.Struct, frozen=True):
-    """The files and references of a version, files in order of their paths. ``total_size`` in bytes."""
+    """The files and references of a version, files in order of their paths. ``total_size`` in bytes.
+
+    ``files`` is a sequence that reads the store when one goes through it, so that the first of a million comes at once.
+    """
 
     total_files: int
     total_size: int
-    files: list[File]
+    files: Sequence[File]
     references: list[ExternalReference]
 
     def _repr_html_(self) -> str:
@@ -188,17 +174,12 @@ class ArtifactVersion:
             return describe(view, self._row(view))
 
     def get_manifest(self) -> Manifest:
-        """Return its list of files and references."""
+        """Return its list of files and references; of the files, only what one looks at is read, and then."""
         with self._reading() as view:
             row = self._row(view)
-            found = [to_file(file) for file in queries.files(view, row)]
-            references = [
-                ExternalReference(
-                    reference.uri, reference.checksum, reference.size_bytes, queries.json_object(reference.attributes)
-                )
-                for reference in queries.references(view, row)
-            ]
-            return Manifest(row.file_count, row.size_bytes, found, references)
+            references = [to_reference(reference) for reference in queries.references(view, row)]
+        files = ReadWhenAsked(row.file_count, self.files)
+        return Manifest(row.file_count, row.size_bytes, files, references)
 
     def files(self, prefix: str = "") -> Iterator[File]:
         """Yield its files in order of their paths; only those whose path begins with ``prefix``. Reads as it goes."""
@@ -325,11 +306,6 @@ def describe(view: View, row: VersionRow) -> Metadata:
         digest=str(Digest(row.digest)),
         deleted_at=to_datetime(row.deleted_ns) if row.deleted_ns else None,
     )
-
-
-def to_file(file: FileAdded) -> File:
-    """Return a file of a page as users see it."""
-    return File(file.path, file.size_bytes, str(Digest(file.digest)), file.executable)
 
 
 def to_datetime(time_ns: int) -> datetime:

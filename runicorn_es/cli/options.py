@@ -24,6 +24,15 @@ Spec = Annotated[
 Type = Annotated[
     str | None, typer.Option("--type", metavar="TYPE", help="model, dataset, config, code, custom, or another word.")
 ]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="MOMENT",
+        help="Only after: 2026-01-31, 2026-01-31T18:30, '3 days ago', '#812', or the file of a checkpoint.",
+    ),
+]
+Until = Annotated[str | None, typer.Option("--until", metavar="MOMENT", help="Only up to then, spelled likewise.")]
 AsOf = Annotated[
     str | None,
     typer.Option(

@@ -93,6 +93,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequen
     return shown
 
 
+def printable_line(text: str) -> str:
+    """Return a line of a file with its control characters spelled out, but for tabs."""
+    return "\t".join(map(printable, text.split("\t")))
+
+
 def local_time(time_ns: int) -> str:
     """Return nanoseconds since the epoch as the clock on the wall shows them: ``2025-09-30 16:45:12``."""
     return f"{datetime.fromtimestamp(time_ns // _NS, UTC).astimezone():%Y-%m-%d %H:%M:%S}"

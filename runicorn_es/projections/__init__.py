@@ -12,20 +12,34 @@ import msgspec
 from runicorn_es import codec
 from runicorn_es.log import Position, Record
 from runicorn_es.log.record import COMPRESSED, FIRST, PAGE, is_blank
-from runicorn_es.projections import batches, blanks, catalog, lineage, pages, places, purges, rules, search, tree
+from runicorn_es.projections import (
+    batches,
+    blanks,
+    catalog,
+    lineage,
+    mentions,
+    pages,
+    places,
+    purges,
+    rules,
+    search,
+    tree,
+)
 from runicorn_es.projections.chronicle import Chronicle
 from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.tables import Reader, Writer
 
-SCHEMA = 6
+SCHEMA = 7
 _CURSOR = b"c"
-_FOLDS = (places.apply, tree.apply, pages.apply, batches.apply, blanks.apply)
+_FOLDS = (places.apply, tree.apply, pages.apply, batches.apply, blanks.apply, mentions.apply)
 _REMEMBERING = (catalog.apply, lineage.apply, purges.apply, rules.apply)
 _KINDS = {
     b"B": "blocks of cards",
     b"C": "cards to search by",
+    b"H": "mentions in records",
     b"M": "marks of changed cards",
+    b"N": "actors of blankable records",
     b"a": "artifacts",
     b"b": "rows as they were earlier",
     b"c": "cursor",

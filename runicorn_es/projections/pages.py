@@ -39,3 +39,8 @@ def position_of(view: Reader, digest: bytes) -> int | None:
     """Return the index of the record that holds this page, or None."""
     found = view.get(_LETTER + digest)
     return None if found is None else int.from_bytes(found, "big")
+
+
+def is_page(view: Reader, index: int) -> bool:
+    """Return whether a record holds a page, and was not blanked."""
+    return view.get(_BY_RECORD + index.to_bytes(8, "big")) is not None

@@ -156,10 +156,7 @@ class Family(Generic[RowType]):
 
     def key(self, *parts: str | int | bytes) -> bytes:
         """Return the key of a row, or the beginning of the keys of several."""
-        key = self._letter
-        for part in parts:
-            key += _part(part)
-        return key
+        return key_of(self._letter, *parts)
 
     def get(self, view: Reader, *parts: str | int | bytes) -> RowType | None:
         """Return the row with these key parts, or None."""
@@ -255,6 +252,13 @@ FAMILIES = (
     USES,
     OUTPUTS,
 )
+
+
+def key_of(letter: bytes, *parts: str | int | bytes) -> bytes:
+    """Return the key of a row of the kind that a letter stands for, or the beginning of the keys of several."""
+    for part in parts:
+        letter += _part(part)
+    return letter
 
 
 def _part(part: str | int | bytes) -> bytes:

@@ -23,8 +23,11 @@ from runicorn_es.queries.catalog import (
     version,
     versions,
 )
+from runicorn_es.queries.changes import Changes, changes
 from runicorn_es.queries.content import (
     Details,
+    ExternalReference,
+    File,
     created,
     description,
     details_of,
@@ -35,8 +38,11 @@ from runicorn_es.queries.content import (
     pages_with,
     references,
     tags,
+    to_file,
+    to_reference,
     versions_naming,
 )
+from runicorn_es.queries.differences import Diff, FileChange, diff, version_before
 from runicorn_es.queries.graph import (
     has_used,
     inputs,
@@ -74,19 +80,26 @@ from runicorn_es.queries.records import (
     history,
     is_page,
     page_position,
+    record_at,
     tip,
 )
 from runicorn_es.queries.search import Found, search
+from runicorn_es.queries.steps import Step, changed_since, mentioning, steps, steps_of, value_before, was_logged_with
 from runicorn_es.queries.view import View
 
 __all__ = [
     "ASCII",
     "LINES",
+    "Changes",
     "Counts",
     "Details",
+    "Diff",
     "Direction",
     "Due",
     "Edge",
+    "ExternalReference",
+    "File",
+    "FileChange",
     "Folder",
     "Found",
     "Impact",
@@ -95,6 +108,7 @@ __all__ = [
     "Node",
     "ReachedAlias",
     "Stats",
+    "Step",
     "Tip",
     "View",
     "aliases",
@@ -106,10 +120,13 @@ __all__ = [
     "batch_of",
     "batch_of_key",
     "begin_of_batch",
+    "changed_since",
+    "changes",
     "created",
     "description",
     "details",
     "details_of",
+    "diff",
     "due",
     "file",
     "files",
@@ -126,6 +143,7 @@ __all__ = [
     "json_object",
     "lineage",
     "made_from",
+    "mentioning",
     "metadata",
     "moment_at",
     "moment_by",
@@ -139,6 +157,7 @@ __all__ = [
     "reasons_to_keep",
     "recent_runs",
     "recent_versions",
+    "record_at",
     "references",
     "resolve",
     "rule_for",
@@ -148,12 +167,19 @@ __all__ = [
     "runs",
     "search",
     "stats",
+    "steps",
+    "steps_of",
     "tags",
     "tip",
+    "to_file",
+    "to_reference",
     "unfinished_purges",
     "unpurged",
     "used_by",
+    "value_before",
     "version",
+    "version_before",
     "versions",
     "versions_naming",
+    "was_logged_with",
 ]

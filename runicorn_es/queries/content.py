@@ -17,11 +17,30 @@ from runicorn_es.events import (
     TagsChanged,
     VersionCreated,
 )
+from runicorn_es.names import Digest
 from runicorn_es.projections.rows import PURGED, VERSIONS, Contradiction, VersionRow
 from runicorn_es.queries.catalog import not_found
 from runicorn_es.queries.view import View
 
 EventType = TypeVar("EventType")
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file of a version. ``size`` in bytes; ``digest`` spelled ``blake3:…``."""
+
+    path: str
+    size: int
+    digest: str
+    executable: bool = False
+
+
+class ExternalReference(msgspec.Struct, frozen=True):
+    """Something outside the store that belongs to a version. ``size`` in bytes, if known."""
+
+    uri: str
+    checksum: str | None
+    size: int | None
+    attributes: dict[str, Any]
 
 
 class Details(msgspec.Struct, frozen=True):
@@ -177,3 +196,14 @@ def event_at(view: View, position: int, kind: type[EventType]) -> EventType:
         if isinstance(event, kind):
             return event
     raise Contradiction(f"the projections say that record {position} holds a {kind.__name__}, and it holds none")
+
+
+def to_file(file: FileAdded) -> File:
+    """Return a file of a page as users see it."""
+    return File(file.path, file.size_bytes, str(Digest(file.digest)), file.executable)
+
+
+def to_reference(reference: ReferenceAdded) -> ExternalReference:
+    """Return a reference as users see it."""
+    attributes = json_object(reference.attributes)
+    return ExternalReference(reference.uri, reference.checksum, reference.size_bytes, attributes)

@@ -26,9 +26,36 @@ def tip(view: View) -> Tip:
 def history(view: View, after: int, before: int | None = None) -> Iterator[tuple[Record, tuple[Event, ...]]]:
     """Yield the records beyond index ``after`` with their events, in order; ``after=-1`` begins with the first."""
     end = view.size if before is None else min(before, view.size)
-    for index in range(after + 1, end):
-        found = view.record(index)
-        yield found, () if is_blank(found) else codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
+    return (record_at(view, index) for index in range(after + 1, end))
+
+
+def record_at(view: View, index: int) -> tuple[Record, tuple[Event, ...]]:
+    """Return a record with its events; none of a blanked one."""
+    found = view.record(index)
+    return found, () if is_blank(found) else codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
+
+
+def batch_of(view: View, index: int) -> BatchAppended | None:
+    """Return who appended the batch that holds a record; None where that was purged.
+
+    It is said in one record of the batch, never in a page; mostly in this one, or in one before it.
+    """
+    place = index
+    while (found := _batch_in(view, place)) is None:
+        if view.record(place).flags & FIRST:
+            break
+        place -= 1
+    while found is None and not view.record(index).flags & COMMIT:
+        index += 1
+        found = _batch_in(view, index)
+    return found
+
+
+def _batch_in(view: View, index: int) -> BatchAppended | None:
+    record = view.record(index)
+    if record.flags & PAGE or is_blank(record):
+        return None
+    return next((event for event in view.events(index) if isinstance(event, BatchAppended)), None)
 
 
 def begin_of_batch(view: View, index: int) -> Position:
@@ -38,21 +65,6 @@ def begin_of_batch(view: View, index: int) -> Position:
         index -= 1
         found = view.record(index)
     return Position(found.index, found.segment, found.offset, found.previous_leaf)
-
-
-def batch_of(view: View, index: int) -> BatchAppended | None:
-    """Return who appended the batch that holds this record, or None where nothing says so any more."""
-    index = begin_of_batch(view, index).index
-    while True:
-        # It is said in one record of the batch, never in a page.
-        found = view.record(index)
-        if not (found.flags & PAGE or is_blank(found)):
-            for event in view.events(index):
-                if isinstance(event, BatchAppended):
-                    return event
-        if found.flags & COMMIT:
-            return None
-        index += 1
 
 
 def is_page(record: Record) -> bool:

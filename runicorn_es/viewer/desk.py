@@ -9,7 +9,6 @@ from typing import Annotated, Generic, TypeVar
 import msgspec
 
 from runicorn_es import queries
-from runicorn_es.errors import Rejected
 from runicorn_es.queries import Found, View
 from runicorn_es.store import Store
 
@@ -66,9 +65,7 @@ class Desk:
     @contextmanager
     def reading(self, as_of: str | None = None) -> Iterator[View]:
         """Open the newest state, or a past one, for the length of a block."""
-        if as_of is not None:
-            raise Rejected("this store cannot be looked at as of another moment yet")
-        with self.store.reading() as view:
+        with self.store.reading(as_of) as view:
             yield view
 
     def head(self) -> int:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import msgspec
 
 from runicorn_es import queries
-from runicorn_es.artifact.stored import File, describe, to_datetime, to_file
+from runicorn_es.artifact.stored import describe, to_datetime
+from runicorn_es.queries import File, to_file
 from runicorn_es.viewer.answers.catalog import TotalsAsked, totals
 from runicorn_es.viewer.answers.graph import LineageAsked, lineage
 from runicorn_es.viewer.answers.versions import version_row

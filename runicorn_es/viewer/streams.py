@@ -128,7 +128,7 @@ class Tail:
     def _news(self, after: int) -> list[RecordLine]:
         with self._desk.reading() as view:
             end = min(after + 1 + _BATCH, queries.head(view)[0])
-            return [record_line(one) for one in telling.told_between(view, after + 1, end)]
+            return [record_line(one) for one in telling.told_at(view, range(after + 1, end))]
 
 
 def attachment(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from runicorn_es.queries import Lineage
-from runicorn_es.viewer.answers import catalog, events, files, graph, health, runs, versions
+from runicorn_es.viewer.answers import catalog, comparison, events, files, graph, health, runs, versions
 from runicorn_es.viewer.desk import Desk
 
 
@@ -42,6 +42,8 @@ QUESTIONS = (
              files.FileAsked, files.Preview, files.preview, "preview.html"),
     Question(f"{_VERSION}/lineage", "What a version was made from, and what was made with it",
              graph.LineageAsked, Lineage, graph.lineage, "lineage.html"),
+    Question("/compare", "What is different between two versions",
+             comparison.CompareAsked, comparison.Comparison, comparison.compare, "compare.html"),
     Question("/runs", "Runs, the newest first", runs.RunsAsked, runs.Runs, runs.runs, "runs.html"),
     Question("/runs/{run}", "A run, with what it used and made", runs.RunAsked, runs.RunPage, runs.run, "run.html"),
     Question("/events", "The log, the newest first", events.EventsAsked, events.Events, events.events, "events.html"),

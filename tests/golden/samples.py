@@ -33,7 +33,7 @@ DIGEST = bytes(range(32))
 
 SAMPLES: tuple[Event, ...] = (
     StoreCreated(bytes(range(16)), 1),
-    BatchAppended("ada", "lab", 4711, RUN, "retry-1"),
+    BatchAppended("ada", "lab", 4711, RUN, "retry-1", 40),
     RunStarted(
         RUN,
         "vision",

@@ -13,7 +13,8 @@ FIXED = {"name": "model", "version": 3, "index": 3}
 def asked(shown, path: str) -> str:
     run = shown.get("/api/v1/runs").json()["runs"][0]["run"]
     path = path.replace(":int}", "}").format(**FIXED, run=run)
-    return f"/api/v1{path}" + ("?path=weights.bin" if path.endswith("/preview") else "")
+    needed = {"/compare": "?old=model:v1&new=model:v3", "/preview": "?path=weights.bin"}
+    return f"/api/v1{path}{needed.get(path[path.rindex('/') :], '')}"
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.path)

@@ -26,6 +26,9 @@ PAGES = [
     "/artifacts/model/versions?plot=eval.loss&columns=accuracy,eval",
     "/artifacts/model/v3/lineage",
     "/artifacts/model/v3/lineage?depth=0&siblings=true",
+    "/compare?old=model:v1&new=model:v3",
+    "/compare?old=images:v1&new=model",
+    "/events?artifact=model:production",
     "/runs",
     "/runs?project=vision",
     "/events",
@@ -155,6 +158,27 @@ def test_versions_are_drawn_and_compared_by_what_their_metadata_say(shown):
     assert page.count("<circle") == 3
     assert "v2: 0.9" in page
     assert ">0.6<" in page
+
+
+def test_where_an_alias_was_is_a_time_line(shown):
+    page = shown.get("/artifacts/model/versions").text
+    assert page.count("moved from") == 2
+    assert "was set on" in page
+
+
+def test_two_versions_are_compared_by_files_metadata_and_inputs(shown):
+    page = shown.get("/compare?old=model:v1&new=model:v3").text
+    assert "<del>0.5</del>" in page
+    assert "<ins>0.7</ins>" in page
+    assert "weights.bin" in page
+    assert "Made from images" in page
+
+
+def test_the_log_can_be_asked_for_one_thing(shown):
+    page = shown.get("/events?artifact=images:v1&limit=1").text
+    assert "images:v1 was deleted" in page
+    assert "Older events" in page
+    assert shown.get("/events?artifact=nothing").status_code == 404
 
 
 def test_a_run_shows_what_it_used_and_made(client, full):

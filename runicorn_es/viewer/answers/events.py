@@ -1,5 +1,7 @@
 """The log, as it was written and in words."""
 
+from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,15 +12,21 @@ from runicorn_es.artifact.stored import to_datetime
 from runicorn_es.errors import Unknown
 from runicorn_es.log.record import is_blank
 from runicorn_es.telling import Told
-from runicorn_es.viewer.desk import Desk, Limit, Moment
+from runicorn_es.viewer.desk import Desk, Limit, Moment, Name, Spec, Words
 
 Index = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 
 
 class EventsAsked(msgspec.Struct, frozen=True):
-    """before: the record before which the page ends, which is ``next`` of the page before."""
+    """before: the record before which the page ends, which is ``next`` of the page before.
+
+    artifact, run, actor: only what is about an artifact (``name``, ``name:v3``, ``name:alias``), of a run, by a user.
+    """
 
     before: Index | None = None
+    artifact: Spec | None = None
+    run: Name | None = None
+    actor: Words | None = None
     limit: Limit = 50
     as_of: Moment | None = None
 
@@ -76,9 +84,14 @@ def events(desk: Desk, asked: EventsAsked) -> Events:
     with desk.reading(asked.as_of) as view:
         head = queries.head(view)[0]
         end = head if asked.before is None else min(asked.before, head)
-        begin = max(0, end - asked.limit)
-        found = [record_line(one) for one in telling.told_between(view, begin, end)]
-    return Events(found[::-1], head, begin if begin > 0 else None)
+        indices: Sequence[int] = range(max(0, end - asked.limit - 1), end)
+        if asked.artifact or asked.run or asked.actor:
+            # In the order of the log: of the last so many, all before are looked at, but as numbers only.
+            chosen = queries.mentioning(view, -1, end, artifact=asked.artifact, run=asked.run, actor=asked.actor)
+            indices = list(deque(chosen, asked.limit + 1))
+        is_more = len(indices) > asked.limit
+        found = [record_line(one) for one in telling.told_at(view, indices[-asked.limit :])]
+    return Events(found[::-1], head, found[0].index if is_more else None)
 
 
 def event(desk: Desk, asked: EventAsked) -> RecordPage:
@@ -87,7 +100,7 @@ def event(desk: Desk, asked: EventAsked) -> RecordPage:
         head = queries.head(view)[0]
         if asked.index >= head:
             raise Unknown(f"the log has no record {asked.index}; it has {head:,} records, from 0 on")
-        [one] = telling.told_between(view, asked.index, asked.index + 1)
+        [one] = telling.told_at(view, [asked.index])
     record = one.record
     some = msgspec.structs.replace(one, events=one.events[:_EVENTS_SHOWN])
     return RecordPage(

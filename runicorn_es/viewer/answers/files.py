@@ -8,10 +8,10 @@ from typing import BinaryIO, Literal
 import msgspec
 
 from runicorn_es import names, queries, settings
-from runicorn_es.artifact.stored import ExternalReference, File, to_file
 from runicorn_es.errors import Unknown
 from runicorn_es.events import FileAdded
 from runicorn_es.projections.rows import PURGED
+from runicorn_es.queries import ExternalReference, File, to_file, to_reference
 from runicorn_es.viewer.answers.versions import version_row
 from runicorn_es.viewer.desk import Desk, Limit, Moment, Name, Path, Words
 
@@ -97,10 +97,7 @@ def files(desk: Desk, asked: FilesAsked) -> Files:
         ]
         references: list[ExternalReference] = []
         if not folder and asked.after is None and row.reference_count:
-            references = [
-                ExternalReference(one.uri, one.checksum, one.size_bytes, queries.json_object(one.attributes))
-                for one in islice(queries.references(view, row), _REFERENCES_SHOWN)
-            ]
+            references = [to_reference(one) for one in queries.references(view, row)[:_REFERENCES_SHOWN]]
         return Files(spec, folder, entries, found.next, references, row.file_count, row.reference_count, row.size_bytes)
 
 

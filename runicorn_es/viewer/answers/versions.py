@@ -1,12 +1,14 @@
 """One version, and how the versions of an artifact follow each other."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from runicorn_es import names, queries
-from runicorn_es.artifact.stored import Metadata, describe
+from runicorn_es.artifact.stored import Metadata, describe, to_datetime
+from runicorn_es.events import AliasRemoved, AliasSet
 from runicorn_es.projections.rows import READY, VersionRow
 from runicorn_es.queries import View
 from runicorn_es.viewer.answers.catalog import VersionLine, version_line
@@ -16,6 +18,8 @@ from runicorn_es.viewer.plots import Plot, plot
 _USES_SHOWN = 50
 _PLOTTED_MAX = 500
 _COLUMNS_MAX = 8
+_STEPS_SEEN = 500
+_MOVES_SHOWN = 50
 
 
 class VersionAsked(msgspec.Struct, frozen=True):
@@ -141,7 +145,24 @@ def versions(desk: Desk, asked: VersionsAsked) -> VersionHistory:
             sorted(numbers),
             _drawn(view, asked),
             shown[-1].version if len(rows) > asked.limit else None,
+            list(_moves(view, asked.name)),
         )
+
+
+def _moves(view: View, name: str) -> Iterator[AliasMove]:
+    """Yield where the aliases of an artifact were, the newest first, so many at most."""
+    left = _MOVES_SHOWN
+    for step in queries.steps(view, name, limit=_STEPS_SEEN):
+        match step.event:
+            case AliasSet(alias=alias, version=number, previous=previous, reason=reason):
+                yield AliasMove(alias, number, previous, step.index, to_datetime(step.time_ns), step.user, reason)
+            case AliasRemoved(alias=alias, previous=previous, reason=reason):
+                yield AliasMove(alias, None, previous, step.index, to_datetime(step.time_ns), step.user, reason)
+            case _:
+                continue
+        left -= 1
+        if not left:
+            return
 
 
 def _drawn(view: View, asked: VersionsAsked) -> Plot | None:
