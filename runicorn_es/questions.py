@@ -188,8 +188,10 @@ class Questions(Ledger):
             found = queries.lineage(view, row, direction=direction, depth=depth, limit=limit)
             return list(export.run_events(view, found, self.identity.store_id))
 
-    def export_catalogue(self, path: str | os.PathLike[str]) -> ExportedTable:
+    def export_catalogue(self, path: str | os.PathLike[str], *, as_of: AsOf | None = None) -> ExportedTable:
         """Write a table with a row for each version, deleted and purged ones too, and return what is in it.
+
+        All rows are of one state, whoever writes meanwhile: that of a moment (``as_of``), or the newest one.
 
         The suffix of the path says the format: ``.jsonl``, ``.parquet`` or ``.arrow`` (these two with
         ``runicorn-es[analysis]``). Metadata is flattened: ``metadata.train.lr`` is a column. The file is there whole or
@@ -197,7 +199,14 @@ class Questions(Ledger):
 
         Example: ``store.export_catalogue("versions.parquet")``
         """
-        return export.save_catalogue(self.reading, path)
+        return export.save_catalogue(self.readings(as_of), path)
+
+    def readings(self, as_of: AsOf | None = None) -> export.Reading:
+        """Return what opens one and the same state again and again: that of a moment, or what is the newest now."""
+        if as_of is None:
+            with self.reading() as view:
+                as_of = queries.head(view)[0]
+        return partial(self.reading, self.moment(as_of))
 
     def export_events(self, path: str | os.PathLike[str], *, after: int = -1) -> ExportedTable:
         """Write a table with a row for each event beyond index ``after``, as ``export_catalogue`` does for versions."""

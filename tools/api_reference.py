@@ -60,6 +60,7 @@ INTERNAL = {
     "wish_for",
     "taken_in",
     "reading",
+    "readings",
     "repeated",
     "records",
     "version_of",

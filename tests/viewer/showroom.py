@@ -26,9 +26,9 @@ LONG_NAME = "segmentation-encoder-" + "very-" * 18 + "long"
 class Showroom:
     """Fills a store, with a clock and an entropy of its own."""
 
-    def __init__(self, root: Path) -> None:
-        self._now_s = int(BEGIN.timestamp())
-        self._chance = random.Random(7)  # noqa: S311 - nothing is kept secret here
+    def __init__(self, root: Path, begin: datetime = BEGIN) -> None:
+        self._now_s = int(begin.timestamp())
+        self._chance = random.Random(7)
         self._person = PEOPLE[0]
         self._files = root.parent / f"{root.name} sources"
         self.store = Store(
@@ -77,7 +77,7 @@ class Showroom:
         type: str,
         files: Mapping[str, int | bytes],
         *,
-        description: str = "",
+        description: str | None = None,
         metadata: Mapping[str, object] | None = None,
         tags: Sequence[str] = (),
     ) -> Artifact:
@@ -105,7 +105,10 @@ class Showroom:
                 raw = self.artifact(
                     "street-scenes-raw",
                     "dataset",
-                    {f"shard-{shard:03}.tar": 160_000 + 9_000 * shard for shard in range(6 + 2 * number)},
+                    {
+                        f"shard-{shard:03}.tar": random.Random(shard).randbytes(160_000)
+                        for shard in range(6 + 2 * number)
+                    },
                     description="Photos of crossings, by permission of the city.",
                     metadata={"photos": 12_000 + 4_000 * number, "licence": "CC-BY-4.0"},
                 )
@@ -113,7 +116,9 @@ class Showroom:
                 run.log_artifact(raw)
         with self.run("fetch-weights") as run:
             run.log_artifact(
-                self.artifact("resnet50-imagenet", "model", {"weights.safetensors": 900_000, "LICENSE": b"Apache-2.0\n"})
+                self.artifact(
+                    "resnet50-imagenet", "model", {"weights.safetensors": 900_000, "LICENSE": b"Apache-2.0\n"}
+                )
             )
         for number in range(3):
             with self.run("clean", person=number) as run:
@@ -121,10 +126,9 @@ class Showroom:
                 run.log_artifact(self._clean(number))
 
     def _clean(self, number: int) -> Artifact:
-        labels = "photo,label\n" + "".join(f"{photo:05}.jpg,{photo % 7}\n" for photo in range(240))
-        files: dict[str, int | bytes] = {
-            f"{split}/{part:02}.npz": 60_000 + 900 * part for split in ("train", "test") for part in range(6)
-        }
+        labels = "photo,label\n" + "".join(f"{photo:05}.jpg,{photo % 7}\n" for photo in range(40))
+        files: dict[str, int | bytes] = {f"train/{part:02}.npz": 60_000 + 900 * part for part in range(6)}
+        files |= {f"test/{part:02}.npz": bytes([part]) * 90_000 for part in range(6)}
         files |= {"labels.csv": labels.encode(), "preview.png": PIXEL, "README.md": b"# Street scenes\n\nCleaned.\n"}
         return self.artifact(
             "street-scenes",
@@ -206,9 +210,9 @@ class Showroom:
             run.log_artifact(self.artifact("augmentations", "code", {"augment.py": b"def flip(photo): ...\n"}))
 
 
-def fill(root: Path) -> Store:
+def fill(root: Path, begin: datetime = BEGIN) -> Store:
     """Make the store and return it."""
-    showroom = Showroom(root)
+    showroom = Showroom(root, begin)
     showroom.fill()
     return showroom.store
 
@@ -221,7 +225,11 @@ def fill_with_trouble(root: Path) -> Store:
             showroom.artifact(
                 "attacked",
                 "model",
-                {"a&b'\"<i>.html": ATTACK.encode(), "image.svg": b"<svg onload='alert(1)'/>", "page.html": ATTACK.encode()},
+                {
+                    "a&b'\"<i>.html": ATTACK.encode(),
+                    "image.svg": b"<svg onload='alert(1)'/>",
+                    "page.html": ATTACK.encode(),
+                },
                 description=ATTACK,
                 metadata={ATTACK: ATTACK, "url": "javascript:alert(1)", "nested": {"deep": [ATTACK, "x" * 900]}},
                 tags=["<b>bold</b>"],
@@ -230,7 +238,9 @@ def fill_with_trouble(root: Path) -> Store:
     with showroom.run("long") as run:
         run.use_artifact("attacked")
         run.log_artifact(
-            showroom.artifact(LONG_NAME, "model", {"/".join(["a-folder-with-a-long-name"] * 9) + "/weights.bin": 2_000}),
+            showroom.artifact(
+                LONG_NAME, "model", {"/".join(["a-folder-with-a-long-name"] * 9) + "/weights.bin": 2_000}
+            ),
             ["an-alias-that-is-rather-long-as-well-and-does-not-end-soon"],
         )
     return showroom.store
@@ -239,7 +249,7 @@ def fill_with_trouble(root: Path) -> Store:
 def fill_with_many(root: Path, runs: int = 150) -> Store:
     """Make a store with a lineage of two nodes for each run, and return it; its focus is ``wide:v1``."""
     showroom = Showroom(root)
-    chance = random.Random(1)  # noqa: S311
+    chance = random.Random(1)
     with showroom.run("begin") as run:
         run.log_artifact(showroom.artifact("wide", "dataset", {"data": 10}))
     made = ["wide:v1"]

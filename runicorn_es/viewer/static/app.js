@@ -137,6 +137,7 @@ function draw(graph) {
   graph.classList.add("is-live");
   svg.removeAttribute("width");
   svg.removeAttribute("height");
+  svg.style.maxHeight = `${Math.max(280, whole.height + 120)}px`; // a low drawing needs no high frame
 
   const size = () => svg.getBoundingClientRect();
   const show = () => {
