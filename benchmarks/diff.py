@@ -1,4 +1,4 @@
-"""Two versions of a million files compared: ten files differ, or all moved into a folder. Argument: files (1000000)."""
+"""Two versions of a million files compared: ten files differ, or all were moved to a folder. Argument: their number."""
 
 from collections.abc import Iterator
 import hashlib
