@@ -59,13 +59,13 @@ MUTANTS = {
     ),
     "a blob is trusted by its name": (
         "pool/__init__.py",
-        "            if found is not None and not is_known:\n",
-        "            if False:\n",
+        "                        self._verify_doubtful(paths[number], digest)\n",
+        "",
         INVARIANTS + "test_logging_the_same_bytes_again_heals_a_damaged_blob",
     ),
     "a blob is believed whoever touched it": (
         "pool/hashed.py",
-        "found.append(at >= 0 and ctime_ns <= ends[at])",
+        "found.append((at >= 0 and ctime_ns <= ends[at]) or ctime_ns == known_ns)",
         "found.append(True)",
         "crash/test_bit_rot.py::test_a_blob_that_rotted_is_not_handed_out_as_a_link",
     ),
@@ -143,8 +143,8 @@ MUTANTS = {
     ),
     "the end of the log is remembered": (
         "ledger.py",
-        "not self._log.has_more(position):\n            return position\n        # Whoever appended",
-        "position:\n            return position\n        # Whoever appended",
+        "if self._log.is_held_end(position):\n            return position\n        # Whoever appended",
+        "if position:\n            return position\n        # Whoever appended",
         INVARIANTS + "test_a_writer_opened_earlier_goes_on_after_what_others_wrote",
     ),
     "writers do not exclude each other": (
