@@ -269,6 +269,8 @@ class Ledger:
         """Fold all tables anew, and take along what is only remembered, but for these blobs."""
         old = self._tables
         if isinstance(old, MemoryTables):
+            # Those of the folder, which we could not open or are a parent's, hold it all the same.
+            tables.wipe(self.layout.tables, self.layout.boot)
             return
         # Others in this process may be reading the old ones; the last of them closes them.
         tables.close_when_forgotten(old, old)

@@ -475,6 +475,26 @@ def test_a_child_forked_while_its_parent_writes_does_not_keep_the_lock(store):
     assert store.get("m").aliases == ["latest", "production"]
 
 
+def test_a_child_does_not_keep_the_lock_of_a_parent_that_died_while_it_wrote(store):
+    log_file(store, b"one")
+    wake_read, wake_write = os.pipe()
+    writer = os.fork()
+    if writer == 0:
+        with store._writing():
+            if os.fork() == 0:
+                os.read(wake_read, 1)
+            os._exit(0)
+    os.waitpid(writer, 0)
+    try:
+        with rn.Store(store.layout.root, lock_wait_s=0.5) as other:
+            other.alias("m", "production")
+    finally:
+        os.write(wake_write, b"x")
+        os.close(wake_read)
+        os.close(wake_write)
+    assert store.get("m").aliases == ["latest", "production"]
+
+
 def test_threads_that_read_never_move_the_place_where_a_writer_appends(store):
     log_file(store, b"one")
     is_done = threading.Event()
@@ -575,6 +595,11 @@ def test_a_writer_opened_earlier_goes_on_after_what_others_wrote(store):
         store.alias("m:v3", "c")
         assert [row.alias for row in other.aliases("m")] == ["a", "b", "c"]
         assert [row.version for row in store.versions("m")] == [1, 2, 3, 4]
+        # Nothing is asked in between, which would look behind what is known.
+        other.unalias("m:b")
+        store.alias("m:v1", "d")
+    with rn.Store(store.layout.root) as third:
+        assert [row.alias for row in third.aliases("m")] == ["a", "c", "d"]
 
 
 # 10. A failed write or sync is final.

@@ -55,6 +55,22 @@ def left_of(folder: Path, texts: tuple[bytes, ...] = SECRETS) -> list[str]:
     return found
 
 
+def test_a_fork_purges_from_the_tables_of_its_parent_too(store, root, tmp_path):
+    store.log_artifact(hidden(tmp_path))
+    child = os.fork()
+    if child == 0:
+        try:
+            store.purge("hidden:v1")
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert [row.status for row in store.versions("hidden", deleted=True)] == ["purged"]
+    assert left_of(root) == []
+    with rn.open_store(root) as again:
+        assert again.audit(tables=True).is_clean
+    assert left_of(root) == []
+
+
 def test_no_byte_of_what_was_purged_is_left_in_any_file_of_the_store(store, root, tmp_path):
     with rn.init("vision", name="train", storage=root) as run:
         run.log_artifact(hidden(tmp_path))
