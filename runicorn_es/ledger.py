@@ -167,6 +167,8 @@ class Ledger:
         checkpoint, or the path of a file with one. A state in the middle of a batch was never visible: the one before
         it is meant. Raises Rejected.
         """
+        if isinstance(as_of, Moment):
+            return as_of
         with self.reading() as view:
             return self._found(view, as_of)
 

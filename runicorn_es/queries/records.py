@@ -40,11 +40,23 @@ def batch_of(view: View, index: int) -> BatchAppended | None:
 
     It is said in one record of the batch, never in a page; mostly in this one, or in one before it.
     """
+    if view.record(index).flags & PAGE:
+        # Pages come before what names them, and there may be thousands.
+        return _batch_behind(view, index) or _batch_before(view, index)
+    return _batch_before(view, index) or _batch_behind(view, index)
+
+
+def _batch_before(view: View, index: int) -> BatchAppended | None:
     place = index
     while (found := _batch_in(view, place)) is None:
         if view.record(place).flags & FIRST:
             break
         place -= 1
+    return found
+
+
+def _batch_behind(view: View, index: int) -> BatchAppended | None:
+    found = None
     while found is None and not view.record(index).flags & COMMIT:
         index += 1
         found = _batch_in(view, index)

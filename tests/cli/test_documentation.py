@@ -110,6 +110,7 @@ def full(root, tmp_path):
         "export --tiles tiles",
         "export --catalogue versions.jsonl",
         "export --events events.jsonl",
+        "replay --to #3 as-it-was",
         "key --rotate",
         "repair --from copy",
     ],
@@ -163,6 +164,7 @@ def test_every_documented_shape_is_one_that_is_checked():
     others |= {"search", "tag", "describe", "annotate"}
     others |= {"diff", "history", "changes", "undo"}
     others |= {"protect", "purge", "gc", "retention", "explain", "compact", "impact", "export", "consumers", "watched"}
+    others |= {"replay"}
     others |= {"viewer"}  # tests/viewer/test_serving.py
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 
