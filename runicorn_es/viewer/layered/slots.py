@@ -37,6 +37,7 @@ class Slots:
         return len(self.layer) <= POLISHED_MAX
 
     def is_box(self, slot: int) -> bool:
+        """Return whether a slot is a box, not a waypoint."""
         return slot < self.boxes
 
     def _way(self, source: int, target: int) -> int:
