@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from runicorn_es.explain import Explanation
     from runicorn_es.following import Following, Happened
     from runicorn_es.purge import Purged
-    from runicorn_es.queries import Due, Found
+    from runicorn_es.queries import Changes, Diff, Due, Found, Step
     from runicorn_es.reclaim import Reclaimable, Reclaimed
     from runicorn_es.rules import Rule
     from runicorn_es.run import Run, finish, init
@@ -47,10 +47,12 @@ __all__ = [
     "Batch",
     "BlobDamaged",
     "Busy",
+    "Changes",
     "Compacted",
     "Conflict",
     "Consumer",
     "Damaged",
+    "Diff",
     "DiskFull",
     "Due",
     "Explanation",
@@ -69,6 +71,7 @@ __all__ = [
     "Rule",
     "Run",
     "RunicornError",
+    "Step",
     "Store",
     "TooNew",
     "Unknown",
@@ -102,7 +105,7 @@ _ROOMS = {
     "explain": ("Explanation",),
     "following": ("Following", "Happened"),
     "purge": ("Purged",),
-    "queries": ("Due", "Found"),
+    "queries": ("Changes", "Diff", "Due", "Found", "Step"),
     "reclaim": ("Reclaimable", "Reclaimed"),
     "rules": ("Rule",),
     "run": ("Run", "finish", "init"),

@@ -19,11 +19,14 @@ import random
 import time
 from typing import BinaryIO
 
+from runicorn_es import bell
 from runicorn_es.errors import Busy
 
 _PUBLIC_MODE = 0o666
 _WAIT_FIRST_S = 0.0002
 _WAIT_MOST_S = 0.005
+_LOOK_AGAIN_S = 0.02
+_HOLDER_BYTES = 200
 _SYNC_FILE_RANGE_WRITE = 2
 _FALLOC_FL_KEEP_SIZE = 1
 _SMALL_FILE_BYTES = 64 * 1024
@@ -209,7 +212,7 @@ def update_file(path: Path, change: Callable[[bytes], bytes | None], *, wait_s: 
     ext4 write it back on the spot, which costs as much as a sync. Raises Busy after the wait.
     """
     with _open_lock(path, os.O_RDWR | os.O_CREAT) as descriptor:
-        _wait_for(descriptor, path, wait_s=wait_s, poll_s=_WAIT_FIRST_S)
+        _poll_for(descriptor, path, wait_s=wait_s)
         present = os.pread(descriptor, _SMALL_FILE_BYTES, 0)
         content = change(present)
         if content is not None:
@@ -242,18 +245,26 @@ def rename(source: str | Path, target: str | Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, wait_s: float, holder: str, poll_s: float = _WAIT_FIRST_S) -> Iterator[int]:
+def locked(path: Path, *, wait_s: float, holder: str) -> Iterator[int]:
     """Hold the exclusive lock of this file for the length of the block; yields its descriptor.
 
     ``holder`` is written into the file for others to read. Raises Busy, naming the present holder, after ``wait_s``
-    seconds. The descriptor is of its own for each call, so threads of one process exclude each other as well.
+    seconds. The descriptor is of its own for each call, so threads of one process exclude each other as well. Who
+    waits sleeps, and is woken when the lock is released.
     """
     with _open_lock(path, os.O_RDWR | os.O_CREAT) as descriptor:
-        _wait_for(descriptor, path, wait_s=wait_s, poll_s=poll_s)
+        if not _try_lock(descriptor, fcntl.LOCK_EX, path):
+            _wait_for(descriptor, path, wait_s=wait_s)
         # Only for messages: a torn or stale holder misleads nobody, for the lock itself is the kernel's.
         with suppress(OSError):
-            os.pwrite(descriptor, holder.encode().ljust(200)[:200], 0)
-        yield descriptor
+            os.pwrite(descriptor, holder.encode().ljust(_HOLDER_BYTES)[:_HOLDER_BYTES], 0)
+        try:
+            yield descriptor
+        finally:
+            # Not in a child that was forked meanwhile: it has neither the lock nor the descriptor.
+            if descriptor in _held:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+                bell.ring(descriptor)
 
 
 def holder_of(path: Path) -> str | None:
@@ -300,21 +311,39 @@ def boot_id() -> str | None:
     return None
 
 
-def _wait_for(descriptor: int, path: Path, *, wait_s: float, poll_s: float) -> None:
+def _wait_for(descriptor: int, path: Path, *, wait_s: float) -> None:
+    """Sleep until the lock is ours; whoever releases it rings for one of those who wait."""
     deadline = time.monotonic() + wait_s
-    pause_s = poll_s
+    with bell.listening(descriptor) as listener:
+        while True:
+            listener.listen()
+            if _try_lock(descriptor, fcntl.LOCK_EX, path):
+                return
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise _busy(descriptor, path, wait_s)
+            # One who dies with the lock rings for nobody.
+            listener.wait(min(left_s, _LOOK_AGAIN_S))
+
+
+def _poll_for(descriptor: int, path: Path, *, wait_s: float) -> None:
+    """Get a lock that nobody holds for long, by looking again and again."""
+    deadline = time.monotonic() + wait_s
+    pause_s = _WAIT_FIRST_S
     while not _try_lock(descriptor, fcntl.LOCK_EX, path):
         if time.monotonic() >= deadline:
-            raise Busy(
-                f"{path} is held by {_holder_in(descriptor)}; waited {wait_s:g} s, nothing was changed; try again"
-            )
+            raise _busy(descriptor, path, wait_s)
         # Waiters who all sleep the same time would all wake at the same time.
         time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
         pause_s = min(pause_s * 1.5, _WAIT_MOST_S)
 
 
+def _busy(descriptor: int, path: Path, wait_s: float) -> Busy:
+    return Busy(f"{path} is held by {_holder_in(descriptor)}; waited {wait_s:g} s, nothing was changed; try again")
+
+
 def _holder_in(descriptor: int) -> str:
-    return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "an unknown process"
+    return os.pread(descriptor, _HOLDER_BYTES, 0).decode(errors="replace").strip() or "an unknown process"
 
 
 def _try_lock(descriptor: int, kind: int, path: Path) -> bool:

@@ -1,7 +1,7 @@
 """What a store holds in formats of others: versions and events as tables, a lineage as OpenLineage events.
 
-A table that takes long to read is read in many short views: one long one would keep the tables from reusing space, and
-would meet records that a purge blanked meanwhile as damage.
+A table that takes long to read is read in many short views of one moment: one long view would keep the tables from
+reusing space, and would meet records that a purge blanked meanwhile as damage.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

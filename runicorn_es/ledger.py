@@ -167,6 +167,8 @@ class Ledger:
         checkpoint, or the path of a file with one. A state in the middle of a batch was never visible: the one before
         it is meant. Raises Rejected.
         """
+        if isinstance(as_of, Moment):
+            return as_of
         with self.reading() as view:
             return self._found(view, as_of)
 
@@ -345,7 +347,7 @@ class Ledger:
                 # While we waited, another thread may have failed.
                 self._require_writable()
                 with self._poisoned_by(OSError):
-                    yield self._recover(self._end_of_log())
+                    yield self._end_of_log()
         finally:
             self._thread_lock.release()
 
@@ -365,12 +367,12 @@ class Ledger:
         """Return where the log ends, with the tables caught up and no torn tail. The lock must be held."""
         position = self._position
         # Where nothing follows is the end, however old the position is; and the tables were folded up to it.
-        if self._log.holds(position) and not self._log.has_more(position):
+        if self._log.is_held_end(position):
             return position
         # Whoever appended since has folded that, too.
         with self._working_rows() as rows:
             position = projections.cursor(rows) or START
-        if self._log.holds(position) and not self._log.has_more(position):
+        if self._log.is_held_end(position):
             self._position = position
             return position
         return self._recover(self._catch_up())
@@ -388,7 +390,7 @@ class Ledger:
     def _recover(self, position: Position) -> Position:
         """Move a torn tail out of the way; returns the end of the log. The lock must be held, the tables caught up."""
         position = self._log.tip(position)
-        if self._log.holds(position) and not self._log.has_more(position):
+        if self._log.is_held_end(position):
             return position
         # Whoever has written and is not done with the sync finishes first; nobody begins, for we hold the lock.
         with durable.leased(self.layout.log, exclusive=True, wait_s=self._lock_wait_s):

@@ -28,6 +28,20 @@ class Notary(Questions):
         """
         return self._published()[0]
 
+    def checkpoint_at(self, size: int) -> str:
+        """Return a checkpoint of the log when it had so many records, signed now with the key in use.
+
+        Raises Rejected beyond its end and where this store is read-only, Damaged when the log is not what was signed.
+        """
+        self._require_writable()
+        _, newest = self._published()
+        if size > newest.size:
+            raise Rejected(f"the newest checkpoint is of {newest.size} records, and not of {size} or more")
+        leaves = self._log.leaves(newest.size)
+        if merkle.root(leaves) != newest.root:
+            raise Damaged("the log is not what its checkpoint was signed for; run `runicorn-es audit`")
+        return self._signer().sign(Head(size, merkle.root(leaves[:size])))
+
     def verifier_keys(self) -> tuple[str, ...]:
         """Return the public keys of this store as signed notes write them: Ed25519, then ML-DSA-44."""
         return tuple(self._keys.public(algorithm) for algorithm in (ED25519, ML_DSA_44))

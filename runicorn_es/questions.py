@@ -1,7 +1,6 @@
 """What users ask of a store. Every method is one question, answered from one consistent state; nothing is changed."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from functools import partial
 from itertools import islice
 import os
@@ -21,10 +20,9 @@ from runicorn_es.log import Record
 from runicorn_es.moments import AsOf, Moment
 from runicorn_es.names import parse_reference, split_moment
 from runicorn_es.projections.rows import AliasRow, ArtifactRow, RunRow, VersionRow
-from runicorn_es.queries import Changes, Diff, Direction, Due, Found, Impact, Lineage, Step, View
+from runicorn_es.queries import Changes, Diff, Direction, Due, Found, Impact, Lineage, Step
 from runicorn_es.rules import Rule, read_rule
 
-When = int | datetime | str
 _RECORDS_AT_ONCE = 256
 
 
@@ -190,8 +188,10 @@ class Questions(Ledger):
             found = queries.lineage(view, row, direction=direction, depth=depth, limit=limit)
             return list(export.run_events(view, found, self.identity.store_id))
 
-    def export_catalogue(self, path: str | os.PathLike[str]) -> ExportedTable:
+    def export_catalogue(self, path: str | os.PathLike[str], *, as_of: AsOf | None = None) -> ExportedTable:
         """Write a table with a row for each version, deleted and purged ones too, and return what is in it.
+
+        All rows are of one state, whoever writes meanwhile: that of a moment (``as_of``), or the newest one.
 
         The suffix of the path says the format: ``.jsonl``, ``.parquet`` or ``.arrow`` (these two with
         ``runicorn-es[analysis]``). Metadata is flattened: ``metadata.train.lr`` is a column. The file is there whole or
@@ -199,7 +199,14 @@ class Questions(Ledger):
 
         Example: ``store.export_catalogue("versions.parquet")``
         """
-        return export.save_catalogue(self.reading, path)
+        return export.save_catalogue(self.readings(as_of), path)
+
+    def readings(self, as_of: AsOf | None = None) -> export.Reading:
+        """Return what opens one and the same state again and again: that of a moment, or what is the newest now."""
+        if as_of is None:
+            with self.reading() as view:
+                as_of = queries.head(view)[0]
+        return partial(self.reading, self.moment(as_of))
 
     def export_events(self, path: str | os.PathLike[str], *, after: int = -1) -> ExportedTable:
         """Write a table with a row for each event beyond index ``after``, as ``export_catalogue`` does for versions."""
@@ -228,8 +235,8 @@ class Questions(Ledger):
         artifact: str | None = None,
         run: str | None = None,
         actor: str | None = None,
-        since: When | None = None,
-        until: When | None = None,
+        since: AsOf | None = None,
+        until: AsOf | None = None,
     ) -> Iterator[tuple[Record, tuple[Event, ...]]]:
         """Yield the records beyond index ``after`` and their events, in order, up to the end of the log.
 
@@ -237,10 +244,9 @@ class Questions(Ledger):
         user (``ada`` or ``ada@lab``); found without reading the others, and pages of files are not among them.
         since, until: only those between two moments. Raises Unknown.
         """
-        with self.reading() as view:
-            if since is not None:
-                after = max(after, self._size_at(view, since) - 1)
-            end = None if until is None else self._size_at(view, until)
+        if since is not None:
+            after = max(after, self.moment(since).position - 1)
+        end = None if until is None else self.moment(until).position
         is_chosen = any(given is not None for given in (artifact, run, actor))
         while True:
             with self.reading() as view:
@@ -255,62 +261,59 @@ class Questions(Ledger):
                 return
             after = some[-1][0].index
 
-    def history(self, what: str, *, before: int | None = None, limit: int | None = None) -> list[Step]:
+    def history(
+        self, what: str, *, before: int | None = None, limit: int | None = None, as_of: AsOf | None = None
+    ) -> list[Step]:
         """Return what happened to something: each event with when, by whom, in which run and why, the newest first.
 
         what: an artifact (``name``), a version (``name:v3``, ``name@digest``), an alias (``name:production``, also one
         that was removed), or the id of a run. before, limit: a page of it: what stands before this record, so much.
-        Raises Unknown.
+        as_of: a moment of the past. Raises Unknown.
 
         Example: ``[(step.time, step.user, step.reason) for step in store.history("resnet:production")]``
         """
-        with self.reading() as view:
+        with self.reading(as_of) as view:
             return queries.steps(view, what, before=before, limit=limit)
 
-    def changes(self, since: When, until: When | None = None) -> Changes:
+    def changes(self, since: AsOf, until: AsOf | None = None) -> Changes:
         """Return what changed in the whole store between two moments: each thing's net change, and each step of it.
 
         until: None for now. Raises Rejected when it is before ``since``.
 
         Example: ``[change.spec for change in store.changes(since=0).versions]``
         """
-        with self.reading() as view:
-            begin = self._size_at(view, since)
-            end = queries.head(view)[0] if until is None else self._size_at(view, until)
+        begin = self.moment(since).position
+        with self.reading(until) as view:
+            end = queries.head(view)[0]
             if begin > end:
                 raise Rejected(f"nothing can change from record {begin} to {end}; ask for it the other way round")
             return queries.changes(view, begin, end)
 
-    def diff(self, old: str, new: str | None = None, *, limit: int | None = None) -> Diff:
+    def diff(self, old: str, new: str | None = None, *, limit: int | None = None, as_of: AsOf | None = None) -> Diff:
         """Return what is different between two versions, also of two artifacts; files by their pages.
 
         new: without it, ``old`` is compared with the live version before it. limit: so many files at most are listed,
-        and all are counted. Deleted versions can be compared, purged ones cannot. Raises Unknown, and Rejected for a
-        first version alone.
+        and all are counted. as_of: a moment of the past; each spec may also have its own, so that a version can be
+        compared with how it was. Deleted versions can be compared, purged ones cannot. Raises Unknown, and Rejected for
+        a first version alone.
 
         Example: ``[change.path for change in store.diff("faces:v1", "faces:v2").files if change.kind == "added"]``
         """
-        with self.reading() as view:
-            one, other = self._two_versions(view, old, new)
-            return queries.diff(view, one, other, limit=limit)
-
-    def _two_versions(self, view: View, old: str, new: str | None) -> tuple[VersionRow, VersionRow]:
-        one = queries.resolve(view, parse_reference(old), deleted=True)
+        one, then = self.resolved(old, as_of=as_of, deleted=True)
+        other, now = one, then
         if new is not None:
-            return one, queries.resolve(view, parse_reference(new), deleted=True)
-        before = queries.version_before(view, one)
-        if before is None:
-            raise Rejected(f"there is no live version before {one.name}:v{one.version}; name two versions to compare")
-        return before, one
-
-    def _size_at(self, view: View, moment: When) -> int:
-        """Return how many records were there at a moment."""
-        if isinstance(moment, str):
-            text = moment.removeprefix("#")
-            moment = int(text) if text.isdecimal() else datetime.fromisoformat(moment)
-        if isinstance(moment, int):
-            return min(moment, queries.head(view)[0])
-        return queries.position_at(view, int(moment.timestamp() * 1_000_000) * 1000 + 999)
+            other, now = self.resolved(new, as_of=as_of, deleted=True)
+        with self.reading(then) as view:
+            if new is None:
+                before = queries.version_before(view, one)
+                if before is None:
+                    spec = f"{one.name}:v{one.version}"
+                    raise Rejected(f"there is no live version before {spec}; name two versions to compare")
+                one = before
+            if now == then:
+                return queries.diff(view, one, other, limit=limit)
+            with self.reading(now) as later:
+                return queries.diff(view, one, other, limit=limit, new_view=later)
 
     def follow(self, after: int | None = None, *, on: Sequence[str] = (), timeout: float | None = None) -> Following:
         """Tell what happens, event by event, for ever: what was written behind record ``after``, then what comes.

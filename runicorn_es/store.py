@@ -40,7 +40,7 @@ from runicorn_es.events import Event, FileAdded, VersionCreated, VersionPurged
 from runicorn_es.explain import Explanation, explain
 from runicorn_es.interests import parse_interests
 from runicorn_es.location import storage_root
-from runicorn_es.moments import AsOf
+from runicorn_es.moments import AsOf, Moment
 from runicorn_es.names import Reference, parse_reference
 from runicorn_es.notary import Notary
 from runicorn_es.patches import patches
@@ -50,6 +50,7 @@ from runicorn_es.pool.stat_cache import TableStatCache
 from runicorn_es.purge import Purged
 from runicorn_es.queries import Due, Stats
 from runicorn_es.reclaim import Reclaimed
+from runicorn_es.replay import replay
 from runicorn_es.rules import Rule, parse_selection, parse_span
 from runicorn_es.tables import TablesFailed
 
@@ -312,16 +313,15 @@ class Store(Notary):
         """
         return self.execute(Undo(index, reason, force))
 
-    def patch(self, old: str, new: str | None = None) -> Iterator[str]:
+    def patch(self, old: str, new: str | None = None, *, as_of: AsOf | None = None) -> Iterator[str]:
         """Yield what is different within files, as lines: of text files as ``diff -u`` does, of safetensors by tensor.
 
-        old, new: as for ``diff``. Of other files, and of those beyond 4 MiB, it is only said that they differ. Raises
-        as ``diff``, and BlobDamaged.
+        old, new, as_of: as for ``diff``. Of other files, and of those beyond 4 MiB, it is only said that they differ.
+        Raises as ``diff``, and BlobDamaged.
 
         Example: ``print("\\n".join(store.patch("config:v1", "config:v2")))``
         """
-        found = self.diff(old, new)
-        return patches(self.pool, found)
+        return patches(self.pool, self.diff(old, new, as_of=as_of))
 
     def reclaim(
         self,
@@ -479,6 +479,19 @@ class Store(Notary):
                 garbage_count=used.orphan_count,
                 garbage_bytes=used.orphan_bytes,
             )
+
+    def replay_to(self, as_of: AsOf, target: str | os.PathLike[str], *, progress: Progress | None = None) -> Moment:
+        """Build a store in a folder as this one was at a moment, and return the moment. The folder must not be there.
+
+        Its log is the same up to then, with a checkpoint that this store signs, and its blobs are hard links to ours,
+        or copies on another file system. Who writes to it does so under a key of its own: it is no longer this store.
+        What is purged here later is not gone from it.
+
+        Raises Rejected, also for a moment before a purge: what was purged since is missing there.
+
+        Example: ``store.replay_to("2026-01-31", "as-it-was")``
+        """
+        return replay(self, as_of, Path(target).expanduser(), self._ambient, progress=progress or _silently)
 
     def audit(
         self,

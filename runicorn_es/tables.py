@@ -7,7 +7,7 @@ on opening, it is wiped and folded anew from the log.
 
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 import ctypes
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 import shutil
 import struct
 from threading import Lock, RLock
-from typing import Protocol
+from typing import Protocol, cast
 import weakref
 
 import lmdb
@@ -216,14 +216,9 @@ class _LmdbState:
 
     def __init__(self, transaction: lmdb.Transaction) -> None:
         self._transaction = transaction
-
-    def get(self, key: bytes) -> bytes | None:
-        value = self._transaction.get(key)
-        assert value is None or isinstance(value, bytes)
-        return value
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self._transaction.put(key, value)
+        # Without a function of ours around them: they are called for every file and row. No value is a buffer.
+        self.get = cast("Callable[[bytes], bytes | None]", transaction.get)
+        self.put = cast("Callable[[bytes, bytes], None]", transaction.put)
 
     def replace(self, key: bytes, value: bytes) -> bytes | None:
         old = self._transaction.replace(key, value)

@@ -78,10 +78,19 @@ def test_what_more_came_of_a_renamed_file_are_copies():
     assert found.files[1].size_delta == 4
 
 
-def test_of_many_files_with_the_same_bytes_those_pair_that_are_called_alike():
-    found = difference(tree(a__x="s", b__y="s", c__z="s"), tree(d__y="s", d__x="s", e="s"))
+@pytest.mark.parametrize(
+    ("old", "new", "pairs"),
+    [
+        (["a/x", "b/y"], ["c/y", "d/x"], [("b/y", "c/y"), ("a/x", "d/x")]),
+        (["a/f/n", "b/g/n"], ["c/g/n", "d/f/n"], [("b/g/n", "c/g/n"), ("a/f/n", "d/f/n")]),
+        (["a/x", "b/y", "c/z"], ["d/y", "e"], [("b/y", "d/y"), ("a/x", "e")]),
+    ],
+)
+def test_of_many_files_with_the_same_bytes_those_pair_that_are_called_alike(old, new, pairs):
+    found = difference(as_tree(dict.fromkeys(old, "same")), as_tree(dict.fromkeys(new, "same")))
 
-    assert said(found) == [("renamed", "a/x", "d/x"), ("renamed", "b/y", "d/y"), ("renamed", "c/z", "e")]
+    renamed = [change for change in found.files if change.kind == "renamed"]
+    assert [(change.old.path, change.new.path) for change in renamed] == pairs
 
 
 def test_a_file_that_becomes_executable_is_changed():
@@ -268,3 +277,15 @@ def test_versions_of_two_artifacts_can_be_compared(three, tmp_path):
 
     assert three.diff("m", "n").is_empty
     assert three.diff("m", "n").aliases_old == ["latest"]
+
+
+def test_a_version_can_be_compared_with_how_it_was(three):
+    with three.reading() as view:
+        before = queries.head(view)[0]
+    three.set_tags("m:v1", add=["checked"])
+    three.alias("m:v1", "production")
+
+    found = three.diff(f"m:v1@{{#{before}}}", "m:v1")
+    assert (found.tags_added, found.aliases_new, found.files) == (["checked"], ["production"], [])
+    assert three.diff("m:v1", "m:v2", as_of=before).aliases_old == []
+    assert three.diff("m:v1", "m:v2").aliases_old == ["production"]

@@ -265,7 +265,7 @@ def test_every_error_is_documented_with_its_exit_code():
     kinds = [
         kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.RunicornError)
     ]
-    assert len(kinds) == 10
+    assert len(kinds) == 11
     for kind in kinds:
         section = section_of(REFERENCE / "errors.md", f"### `{kind.__name__}`")
         assert f"Exit code {kind.exit_code}" in " ".join(section.split())

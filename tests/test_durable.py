@@ -12,7 +12,7 @@ from threading import Event, Thread
 
 import pytest
 
-from runicorn_es import durable
+from runicorn_es import bell, durable
 from runicorn_es.errors import Busy
 
 HOLD = """
@@ -139,6 +139,33 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_trace(tmp_path, monkeypat
         durable.write_file(tmp_path / "file", b"new")
 
     assert (tmp_path / "file").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("call", ["fsync", "the block"])
+def test_a_file_that_is_written_in_a_block_takes_its_place_at_the_end_or_not_at_all(tmp_path, monkeypatch, call):
+    durable.write_file(tmp_path / "file", b"old")
+    with durable.replacing(tmp_path / "file") as opened:
+        opened.write(b"new")
+        assert (tmp_path / "file").read_bytes() == b"old"
+    assert (tmp_path / "file").read_bytes() == b"new"
+    before = open_descriptors()
+
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    def write(within):
+        with durable.replacing(tmp_path / "file") as opened:
+            opened.write(b"newer")
+            within()
+
+    if call == "fsync":
+        monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="no space left"):
+        write(fail if call == "the block" else lambda: None)
+
+    assert (tmp_path / "file").read_bytes() == b"new"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert open_descriptors() == before
 
@@ -283,6 +310,41 @@ def test_many_threads_never_hold_a_lock_at_once(tmp_path):
         thread.join()
 
     assert counts == [1] * 80
+
+
+def test_who_waits_is_woken_by_the_release_each_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(durable, "_LOOK_AGAIN_S", 3600)
+    counts = []
+
+    def work():
+        for _ in range(50):
+            with durable.locked(tmp_path / "lock", wait_s=3600, holder="a thread"):
+                counts.append(1)
+
+    threads = [Thread(target=work, daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert len(counts) == 200
+
+
+def test_who_waits_for_one_that_dies_gets_the_lock_without_being_woken(tmp_path, elsewhere):
+    process = elsewhere(HOLD, tmp_path / "lock")
+    thread = Thread(target=take, args=(tmp_path / "lock",), kwargs={"wait_s": 3600}, daemon=True)
+    thread.start()
+    process.kill()
+    process.wait()
+
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_where_nobody_can_be_woken_they_look_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(bell, "_FUTEX", None)
+
+    test_who_waits_gets_the_lock_when_it_is_released(tmp_path)
 
 
 def test_a_lock_is_released_by_an_exception(tmp_path):

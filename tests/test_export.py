@@ -12,7 +12,7 @@ import pytest
 
 from given import file
 import runicorn_es as rn
-from runicorn_es import export
+from runicorn_es import export, queries
 from runicorn_es.errors import Rejected, Unknown
 
 
@@ -94,6 +94,46 @@ def test_more_versions_and_artifacts_than_are_read_at_once_are_all_there(history
 def test_an_empty_store_gives_a_table_without_rows(store, tmp_path):
     assert store.export_catalogue(tmp_path / "out.parquet").rows == 0
     assert parquet.read_table(tmp_path / "out.parquet").num_rows == 0
+
+
+def test_all_rows_are_of_one_state_whoever_writes_and_purges_meanwhile(history, tmp_path, monkeypatch):
+    history.export_catalogue(tmp_path / "before.jsonl")
+    told = export._version_row
+    meddled = []
+
+    def meddle(view, row, aliases):
+        if not meddled:
+            meddled.append(row)
+            history.alias("m:v2", "production")
+            history.delete("m:v1", force=True)
+            history.purge("old:v1")
+        return told(view, row, aliases)
+
+    monkeypatch.setattr(export, "_version_row", meddle)
+    monkeypatch.setattr(export, "_AT_ONCE", 1)
+    history.export_catalogue(tmp_path / "meanwhile.jsonl")
+
+    before = {row["name"]: row for row in lines_of(tmp_path / "before.jsonl") if row["name"] != "old"}
+    meanwhile = {row["name"]: row for row in lines_of(tmp_path / "meanwhile.jsonl")}
+    assert meanwhile.pop("old")["status"] == "purged"
+    assert meanwhile == before
+
+
+def test_the_past_can_be_exported_and_what_came_later_is_not_in_it(history, tmp_path):
+    with history.reading() as view:
+        moment = queries.head(view)[0]
+    history.export_catalogue(tmp_path / "then.jsonl")
+    lineage, impact, events = (ask("data:v1") for ask in (history.lineage, history.impact, history.openlineage))
+    with rn.init("p", name="later", storage=history.layout.root) as run:
+        run.use_artifact("data")
+        run.log_artifact(rn.Artifact("later", "model").add_file(tmp_path / "file"), ["shown"])
+
+    history.export_catalogue(tmp_path / "past.jsonl", as_of=moment)
+
+    assert lines_of(tmp_path / "past.jsonl") == lines_of(tmp_path / "then.jsonl")
+    assert history.lineage("data:v1", as_of=moment) == lineage != history.lineage("data:v1")
+    assert history.impact("data:v1", as_of=moment) == impact != history.impact("data:v1")
+    assert history.openlineage("data:v1", as_of=moment) == events
 
 
 # Events.

@@ -105,10 +105,18 @@ def test_events_are_chosen_by_artifact_run_and_actor_without_reading_others(move
 
 
 def test_events_between_two_positions_are_those(moved):
-    assert [record.index for record, _ in moved.events(since=2, until=5)] == [2, 3, 4]
-    assert [record.index for record, _ in moved.events(after=3, since=2, until=5)] == [4]
-    [first, *_] = moved.events()
-    assert next(iter(moved.events(since=0)))[0] == first[0]
+    assert [record.index for record, _ in moved.events(since=3, until=5)] == [3, 4]
+    assert [record.index for record, _ in moved.events(after=3, since="#3", until="#5")] == [4]
+    assert [record.index for record, _ in moved.events(since=0)][:2] == [0, 1]
+    assert list(moved.events(artifact="m", since=3, until=3)) == []
+
+
+def test_a_history_as_of_a_moment_ends_there(moved):
+    every = moved.history("m:production")
+
+    assert moved.history("m:production", as_of=every[0].index) == every[1:]
+    with pytest.raises(rn.Unknown):
+        moved.history("n", as_of=1)
 
 
 def test_events_of_what_is_not_there_are_refused(moved):

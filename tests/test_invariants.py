@@ -661,7 +661,7 @@ def test_a_record_that_was_overwritten_without_a_purge_is_damage(store, tmp_path
         with rn.open_store(store.layout.root) as again:
             version = again.get("m")
             version.get_metadata()
-            version.get_manifest()
+            list(version.get_manifest().files)
             again.rebuild()
 
     with pytest.raises(rn.Damaged, match="record"):

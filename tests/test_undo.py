@@ -188,6 +188,23 @@ def test_a_deletion_is_undone_and_the_undo_survives_a_rebuild(store):
     assert store.rebuild() == []
 
 
+def test_tags_metadata_and_description_become_what_they_were(store):
+    version(store)
+    store.set_tags("m:v1", add=["a"])
+    store.set_metadata("m:v1", {"x": {"y": 1}})
+    store.describe("m:v1", "first")
+    for change in (
+        lambda: store.set_tags("m:v1", add=["b"], remove=["a"]),
+        lambda: store.set_metadata("m:v1", {"x": 2}),
+        lambda: store.describe("m:v1", "second"),
+    ):
+        change()
+        store.undo(index_of(store, "m:v1"))
+
+    known = store.get("m:v1").get_metadata()
+    assert (known.tags, known.metadata, known.description) == (["a"], {"x": {"y": 1}}, "first")
+
+
 def test_of_two_who_undo_the_same_one_gets_a_conflict(store):
     version(store, aliases=["production"])
     store.unalias("m:production")

@@ -37,6 +37,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Stores": ("open_store", "Store", "Batch"),
     "Searching": ("Found",),
     "Following": ("Happened", "Following", "Consumer", "Projection", "Projected"),
+    "What changed": ("Diff", "Changes", "Step"),
     "Keeping and forgetting": ("Rule", "Due", "Purged", "Reclaimed", "Reclaimable", "Explanation", "Compacted"),
     "Errors": (
         "RunicornError",
@@ -59,6 +60,7 @@ INTERNAL = {
     "wish_for",
     "taken_in",
     "reading",
+    "readings",
     "repeated",
     "records",
     "version_of",

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Self
 import msgspec
 
 from runicorn_es import names, queries
+from runicorn_es.artifact.file_list import ReadWhenAsked
 from runicorn_es.artifact.patterns import Patterns
 from runicorn_es.errors import BlobDamaged, Unknown
 from runicorn_es.events import FileAdded
@@ -89,11 +90,14 @@ class Metadata(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """The files and references of a version, files in order of their paths. ``total_size`` in bytes."""
+    """The files and references of a version, files in order of their paths. ``total_size`` in bytes.
+
+    ``files`` is a sequence that reads the store when one goes through it, so that the first of a million comes at once.
+    """
 
     total_files: int
     total_size: int
-    files: list[File]
+    files: Sequence[File]
     references: list[ExternalReference]
 
     def _repr_html_(self) -> str:
@@ -170,12 +174,12 @@ class ArtifactVersion:
             return describe(view, self._row(view))
 
     def get_manifest(self) -> Manifest:
-        """Return its list of files and references."""
+        """Return its list of files and references; of the files, only what one looks at is read, and then."""
         with self._reading() as view:
             row = self._row(view)
-            found = [to_file(file) for file in queries.files(view, row)]
             references = [to_reference(reference) for reference in queries.references(view, row)]
-            return Manifest(row.file_count, row.size_bytes, found, references)
+        files = ReadWhenAsked(row.file_count, self.files)
+        return Manifest(row.file_count, row.size_bytes, files, references)
 
     def files(self, prefix: str = "") -> Iterator[File]:
         """Yield its files in order of their paths; only those whose path begins with ``prefix``. Reads as it goes."""

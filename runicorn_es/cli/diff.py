@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from runicorn_es.cli import completion, late, opening, output
+from runicorn_es.cli import completion, late, opening, output, past
 from runicorn_es.cli.asked import asked
 from runicorn_es.cli.failures import REFUSED, Refused
-from runicorn_es.cli.options import Limit, Spec
+from runicorn_es.cli.options import AsOf, Limit, Spec
 
 _MARKS = {"added": "+", "removed": "-", "changed": "~", "renamed": ">", "copied": "="}
 
@@ -31,19 +31,21 @@ def diff(
     ] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 1 where they differ.")] = False,
     limit: Limit = None,
+    as_of: AsOf = None,
 ) -> None:
     """Show what is different between two versions: files, metadata, tags, references, what they were made from."""
     if patch and (stat or asked(context).as_json):
         raise Refused("--patch shows lines of files; it goes neither with --stat nor with --json")
     with opening.reading(asked(context)) as store:
+        moment = past.moment(store, asked(context), as_of)
         if patch:
-            found = store.diff(old, new, limit=1)
-            for line in store.patch(old, new):
+            found = store.diff(old, new, limit=1, as_of=moment)
+            for line in store.patch(old, new, as_of=moment):
                 output.say(output.printable_line(line))
         else:
-            found = store.diff(old, new, limit=1 if stat else limit)
+            found = store.diff(old, new, limit=1 if stat else limit, as_of=moment)
             if asked(context).as_json:
-                _show_as_json(found, with_files=not stat)
+                _show_as_json(found, with_files=not stat, **past.member(moment))
             else:
                 output.say(*_lines(found, with_files=not stat))
     if exit_code and not found.is_empty:
@@ -131,7 +133,7 @@ def _delta(size_bytes: int) -> str:
     return f"{'-' if size_bytes < 0 else '+'}{output.size(abs(size_bytes))}"
 
 
-def _show_as_json(found: "late.queries.Diff", *, with_files: bool) -> None:
+def _show_as_json(found: "late.queries.Diff", *, with_files: bool, **moment: Any) -> None:
     counts = found.counts
     sums = {name: getattr(counts, name) for name in ("added", "removed", "changed", "renamed", "copied", "unchanged")}
     output.document(
@@ -165,6 +167,7 @@ def _show_as_json(found: "late.queries.Diff", *, with_files: bool) -> None:
         aliases={"old": found.aliases_old, "new": found.aliases_new},
         inputs=found.inputs,
         runs={"old": found.old_run, "new": found.new_run},
+        **moment,
     )
 
 

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 import sys
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
-from runicorn_es.cli import late, opening, output
+from runicorn_es.cli import late, opening, output, past
 from runicorn_es.cli.asked import asked
 from runicorn_es.cli.failures import Refused
+from runicorn_es.cli.options import AsOf
 
 _STANDARD_OUTPUT = "-"
 
@@ -27,6 +28,7 @@ def export(
     after: Annotated[
         int, typer.Option("--after", metavar="N", min=-1, help="Only events that were written behind record N.")
     ] = -1,
+    as_of: AsOf = None,
 ) -> None:
     """Write the log as a static transparency log (C2SP tlog-tiles), or versions or events as a table for analysis.
 
@@ -36,15 +38,22 @@ def export(
         raise Refused("say what to export: --tiles DIR, --catalogue FILE or --events FILE; one of them")
     if after >= 0 and events is None:
         raise Refused("--after N is about --events")
+    if as_of is not None and catalogue is None:
+        raise Refused("--as-of is about --catalogue")
     with opening.reading(asked(context)) as store:
         if tiles is not None:
             _show_tiles(context, store.export_tiles(tiles), tiles)
-        elif _STANDARD_OUTPUT in {catalogue, events}:
-            _print_rows(store, after, is_catalogue=events is None)
+        elif events is None:
+            moment = past.moment(store, asked(context), as_of)
+            if catalogue == _STANDARD_OUTPUT:
+                late.export.write_catalogue(store.readings(moment), _output(), "jsonl")
+            else:
+                path = catalogue or ""
+                _show_table(context, store.export_catalogue(path, as_of=moment), path, "version", moment)
+        elif events == _STANDARD_OUTPUT:
+            late.export.write_events(store.reading, store.events(after), _output(), "jsonl")
         else:
-            path = catalogue or events or ""
-            done = store.export_catalogue(path) if events is None else store.export_events(path, after=after)
-            _show_table(context, done, path, is_catalogue=events is None)
+            _show_table(context, store.export_events(events, after=after), events, "event")
 
 
 def _show_tiles(context: typer.Context, done: "late.tiles.Exported", path: Path) -> None:
@@ -54,17 +63,20 @@ def _show_tiles(context: typer.Context, done: "late.tiles.Exported", path: Path)
         output.say(f"{output.count(done.size, 'record')} in {path}, {output.count(done.written, 'file')} written")
 
 
-def _show_table(context: typer.Context, done: "late.export.ExportedTable", path: str, *, is_catalogue: bool) -> None:
+def _show_table(
+    context: typer.Context,
+    done: "late.export.ExportedTable",
+    path: str,
+    noun: str,
+    moment: "late.moments.Moment | None" = None,
+) -> None:
     if asked(context).as_json:
-        output.document("runicorn.export/1", path=path, rows=done.rows, columns=done.columns)
-        return
-    what = output.count(done.rows, "version" if is_catalogue else "event")
-    output.say(output.printable(f"{what} in {path}, {output.count(len(done.columns), 'column')}"))
-
-
-def _print_rows(store: "late.store.Store", after: int, *, is_catalogue: bool) -> None:
-    sys.stdout.flush()
-    if is_catalogue:
-        late.export.write_catalogue(store.reading, sys.stdout.buffer, "jsonl")
+        output.document("runicorn.export/1", path=path, **past.member(moment), rows=done.rows, columns=done.columns)
     else:
-        late.export.write_events(store.reading, store.events(after), sys.stdout.buffer, "jsonl")
+        what = output.count(done.rows, noun)
+        output.say(output.printable(f"{what} in {path}, {output.count(len(done.columns), 'column')}"))
+
+
+def _output() -> BinaryIO:
+    sys.stdout.flush()
+    return sys.stdout.buffer

@@ -24,23 +24,10 @@ Spec = Annotated[
 Type = Annotated[
     str | None, typer.Option("--type", metavar="TYPE", help="model, dataset, config, code, custom, or another word.")
 ]
-Since = Annotated[
-    str | None,
-    typer.Option(
-        "--since",
-        metavar="MOMENT",
-        help="Only after: 2026-01-31, 2026-01-31T18:30, '3 days ago', '#812', or the file of a checkpoint.",
-    ),
-]
+MOMENT = "2026-01-31, 2026-01-31T18:30, '3 days ago', '#812', or the file of a checkpoint."
+Since = Annotated[str | None, typer.Option("--since", metavar="MOMENT", help=f"Only after: {MOMENT}")]
 Until = Annotated[str | None, typer.Option("--until", metavar="MOMENT", help="Only up to then, spelled likewise.")]
-AsOf = Annotated[
-    str | None,
-    typer.Option(
-        "--as-of",
-        metavar="MOMENT",
-        help="How it was then: 2026-01-31, 2026-01-31T18:30, '3 days ago', '#812', or the file of a checkpoint.",
-    ),
-]
+AsOf = Annotated[str | None, typer.Option("--as-of", metavar="MOMENT", help=f"How it was then: {MOMENT}")]
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many.")]
 Force = Annotated[bool, typer.Option("--force", help="Although the alias is protected.")]
 Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is kept in the log.")]

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
-from runicorn_es.cli import completion, late, opening, output
+from runicorn_es.cli import completion, late, opening, output, past
 from runicorn_es.cli.asked import asked
-from runicorn_es.cli.options import Limit
+from runicorn_es.cli.options import AsOf, Limit
 
 
 def history(
@@ -24,15 +24,18 @@ def history(
         int | None, typer.Option("--before", metavar="N", min=0, help="Only what was written before record N.")
     ] = None,
     limit: Limit = None,
+    as_of: AsOf = None,
 ) -> None:
     """Show what happened to something, the newest first: when, who, in which run, why.
 
     Each line begins with the index of the record, by which `runicorn undo` takes it back.
     """
     with opening.reading(asked(context)) as store:
-        found = store.history(what, before=before, limit=limit)
+        moment = past.moment(store, asked(context), as_of)
+        found = store.history(what, before=before, limit=limit, as_of=moment)
     if asked(context).as_json:
-        output.document("runicorn.history/1", what=what, steps=[as_json(step) for step in found])
+        steps = [as_json(step) for step in found]
+        output.document("runicorn.history/1", what=what, steps=steps, **past.member(moment))
         return
     output.say(*(line(step) for step in found))
 

@@ -192,6 +192,18 @@ class Log:
         except FileNotFoundError:
             return False
 
+    def is_held_end(self, position: Position) -> bool:
+        """Return whether the log ends here, and its segment is held, as ``holds`` says; two file system calls."""
+        file = self._file
+        if file is None or file.segment != position.segment:
+            return False
+        try:
+            found = os.stat(file.path)  # noqa: PTH116
+        except FileNotFoundError:
+            return False
+        is_end = found.st_size == position.offset and found.st_ino == file.inode
+        return is_end and not self._has_rolled(position)
+
     def hold(self, position: Position) -> None:
         """Open the segment there for writing, and keep it open. Raises Damaged when it is missing."""
         self._file = None

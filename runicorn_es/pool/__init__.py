@@ -10,6 +10,7 @@ Invariants:
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 import errno
+from functools import partial
 import mmap
 import os
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import BinaryIO
 from blake3 import blake3
 
 from runicorn_es import durable, settings
+from runicorn_es.aside import aside
 from runicorn_es.cold import Packs
 from runicorn_es.errors import BlobDamaged
 from runicorn_es.hashing import hasher
@@ -52,16 +54,18 @@ class Pool:
         None for a cold one, which lies in ``packs``. Raises BlobDamaged when one is missing or has other bytes; those
         are then in quarantine.
         """
-        looked_at = self._look_at(wanted)
-        cold = self._cold([one for one, (_, found, _) in zip(wanted, looked_at, strict=True) if found is None])
-        paths: list[str | None] = []
-        for (digest, _), (path, found, is_known) in zip(wanted, looked_at, strict=True):
-            if found is not None:
-                if not is_known:
+        seen_paths, seen, known = self._look_at(wanted)
+        paths: list[str | None] = [*seen_paths]
+        if all(known):
+            return paths
+        cold = self._cold([one for one, found in zip(wanted, seen, strict=True) if found is None])
+        for number, (digest, _) in enumerate(wanted):
+            path = seen_paths[number]
+            if seen[number] is not None:
+                if not known[number]:
                     self._verify_doubtful(path, digest)
-                paths.append(path)
             elif digest in cold:
-                paths.append(None)
+                paths[number] = None
             else:
                 raise BlobDamaged(
                     f"blob {Digest(digest)} is missing from the pool ({path}); log the same file again, or copy the "
@@ -91,24 +95,23 @@ class Pool:
 
         One with other bytes is moved away, so that it can heal.
         """
-        held = []
-        for (digest, _), (path, found, is_known) in zip(wanted, self._look_at(wanted), strict=True):
-            is_right = found is not None
-            if found is not None and not is_known:
-                try:
-                    self._verify_doubtful(path, digest)
-                except BlobDamaged:
-                    is_right = False
-            held.append(is_right)
+        paths, seen, held = self._look_at(wanted)
         if not all(held):
+            for number, (digest, _) in enumerate(wanted):
+                if seen[number] is not None and not held[number]:
+                    with suppress(BlobDamaged):
+                        self._verify_doubtful(paths[number], digest)
+                        held[number] = True
             cold = self._cold([one for one, is_held in zip(wanted, held, strict=True) if not is_held])
             asked = list(cold)
             cold = {digest for digest, is_sound in zip(asked, self.packs.are_sound(asked), strict=True) if is_sound}
             held = [is_held or digest in cold for is_held, (digest, _) in zip(held, wanted, strict=True)]
         return held
 
-    def _look_at(self, wanted: Sequence[tuple[bytes, int]]) -> list[tuple[str, os.stat_result | None, bool]]:
-        """Return of each blob the path, what stat says, and whether that and what we know make hashing needless."""
+    def _look_at(
+        self, wanted: Sequence[tuple[bytes, int]]
+    ) -> tuple[list[str], list[os.stat_result | None], list[bool]]:
+        """Return of all blobs the paths, what stat says, and whether that and what we know make hashing needless."""
         paths = [self.layout.blob(digest) for digest, _ in wanted]
         seen: list[os.stat_result | None] = []
         # Asked for every file of a version, and most of what that costs.
@@ -119,14 +122,18 @@ class Pool:
             except FileNotFoundError:
                 seen.append(None)
         if not any(seen):
-            return [(path, None, False) for path in paths]
+            return paths, seen, [False] * len(paths)
         known = self.hashed.find(
             [(digest, found.st_ctime_ns if found else -1) for (digest, _), found in zip(wanted, seen, strict=True)]
         )
-        return [
-            (path, found, is_known and found is not None and looks_untouched(found, size_bytes))
-            for path, found, is_known, (_, size_bytes) in zip(paths, seen, known, wanted, strict=True)
-        ]
+        return (
+            paths,
+            seen,
+            [
+                is_known and found is not None and looks_untouched(found, size_bytes)
+                for found, is_known, (_, size_bytes) in zip(seen, known, wanted, strict=True)
+            ],
+        )
 
     def quarantine(self, digest: bytes) -> Path:
         """Move a blob with wrong bytes out of the pool and return where it is now."""
@@ -204,15 +211,24 @@ def seal(descriptor: int) -> None:
 def hash_file(descriptor: int, size_bytes: int) -> bytes:
     """Return the BLAKE3-256 digest of an open file, with all cores and bounded memory.
 
-    Reads and does not map: a file that somebody else cuts meanwhile would kill the process.
+    Reads and does not map: a file that somebody else cuts meanwhile would kill the process. The next step is read
+    while one is hashed.
     """
     hashed = hasher()
-    buffer = memoryview(bytearray(min(size_bytes, settings.HASH_STEP_BYTES)))
-    offset = 0
-    while offset < size_bytes and (count := os.preadv(descriptor, [buffer], offset)):
-        hashed.update(buffer[:count])
-        offset += count
-    return hashed.digest()
+    step_bytes = min(size_bytes, settings.HASH_STEP_BYTES)
+    buffer, other = memoryview(bytearray(step_bytes)), None
+    read = partial(os.preadv, descriptor)
+    count = offset = read([buffer], 0)
+    while count and offset < size_bytes:
+        # Copying out of the page cache keeps one core busy for a third as long as hashing keeps them all.
+        other = other or memoryview(bytearray(step_bytes))
+        reading = aside(partial(read, [other], offset))
+        try:
+            hashed.update(buffer[:count])
+        finally:
+            count = reading()
+        buffer, other, offset = other, buffer, offset + count
+    return hashed.update(buffer[:count]).digest()
 
 
 def hash_range(hashed: blake3, descriptor: int, offset: int, size_bytes: int) -> None:

@@ -48,16 +48,13 @@ class HashedBlobs:
                 known_ns = learned.get(digest)
                 if known_ns is None:
                     row = row_of(PREFIX + digest)
-                    if row is None or len(row) not in {0, _TIME.size}:
+                    # Empty for most of them, of which there may be millions: their times fall into spans.
+                    if row is None or (row and len(row) != _TIME.size):
                         found.append(False)
                         continue
-                    # Empty for most of them, of which there may be millions: their times fall into spans.
-                    known_ns = int.from_bytes(row, "little", signed=True)
-                if ctime_ns != known_ns:
-                    at = bisect_right(begins, ctime_ns) - 1
-                    found.append(at >= 0 and ctime_ns <= ends[at])
-                else:
-                    found.append(True)
+                    known_ns = _TIME.unpack(row)[0] if row else 0
+                at = bisect_right(begins, ctime_ns) - 1
+                found.append((at >= 0 and ctime_ns <= ends[at]) or ctime_ns == known_ns)
             return found
 
     def learn(self, digest: bytes, ctime_ns: int = 0) -> None:

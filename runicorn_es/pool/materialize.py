@@ -51,13 +51,14 @@ def materialize(
     """
     target.mkdir(parents=True, exist_ok=True)
     remaining = iter(files)
+    is_linking = mode == "link"
     with Folders(target) as folders:
         while some := list(islice(remaining, _HANDED_OUT_AT_ONCE)):
             blobs = pool.paths([(wanted.digest, wanted.size_bytes) for wanted in some])
             with pool.hashed.touching():
                 for wanted, blob in zip(some, blobs, strict=True):
                     folder, name = folders.enter(wanted.path, make=True)
-                    if mode == "link" and not wanted.executable and blob is not None:
+                    if is_linking and not wanted.executable and blob is not None:
                         try:
                             os.link(blob, name, dst_dir_fd=folder)
                         except OSError as error:

@@ -16,7 +16,9 @@ from runicorn_es.tables import Reader, TablesFailed, Writer
 PREFIX = b"~"
 _KEY = struct.Struct(">QQ")
 _ROW = struct.Struct("<Qqq32s")
-_STAT = struct.Struct("<Qqq")  # how a row begins
+_CHECKED = struct.Struct("<Qqq32sI")
+_ROW_BYTES = _ROW.size
+_CHECKED_BYTES = _CHECKED.size
 _DIGEST = slice(_ROW.size - 32, _ROW.size)
 _CHECKSUM = struct.Struct("<I")
 _GRANULARITY_NS = 50_000_000
@@ -38,7 +40,8 @@ class TableStatCache:
     def find(self, found: Sequence[os.stat_result]) -> list[bytes | None]:
         """Return for each file its digest if it is unchanged, else None."""
         with self._reading() as rows:
-            return [_digest_in(rows.get(_key(one)), one) for one in found]
+            get, key_of = rows.get, _KEY.pack
+            return [_digest_in(get(PREFIX + key_of(one.st_dev, one.st_ino)), one) for one in found]
 
     def remember(self, found: os.stat_result, digest: bytes, seen_ns: int) -> None:
         """Note the digest of a file that was read from ``seen_ns`` on, unless it was changed just before."""
@@ -60,19 +63,18 @@ class TableStatCache:
 
 def digest_of(key: bytes, row: bytes) -> bytes | None:
     """Return the digest that a remembered row is about: of this cache, or of blobs that were hashed. None: of none."""
-    if len(row) == _ROW.size + _CHECKSUM.size:
+    if len(row) == _CHECKED_BYTES:
         return row[_DIGEST]
     return key[len(PREFIX) :] if len(key) == len(PREFIX) + 32 else None
 
 
 def _digest_in(row: bytes | None, found: os.stat_result) -> bytes | None:
-    if row is None or len(row) != _ROW.size + _CHECKSUM.size:
+    if row is None or len(row) != _CHECKED_BYTES:
         return None
-    if not row.startswith(_STAT.pack(found.st_size, found.st_mtime_ns, found.st_ctime_ns)):
+    size_bytes, mtime_ns, ctime_ns, digest, checksum = _CHECKED.unpack(row)
+    if (size_bytes, mtime_ns, ctime_ns) != (found.st_size, found.st_mtime_ns, found.st_ctime_ns):
         return None
-    if zlib.crc32(row[: _ROW.size]) != _CHECKSUM.unpack_from(row, _ROW.size)[0]:
-        return None
-    return row[_DIGEST]
+    return digest if zlib.crc32(row[:_ROW_BYTES]) == checksum else None
 
 
 def _key(found: os.stat_result) -> bytes:

@@ -30,7 +30,7 @@ from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.tables import Reader, Writer
 
-SCHEMA = 7
+SCHEMA = 8
 _CURSOR = b"c"
 _FOLDS = (places.apply, tree.apply, pages.apply, batches.apply, blanks.apply, mentions.apply)
 _REMEMBERING = (catalog.apply, lineage.apply, purges.apply, rules.apply)
@@ -49,6 +49,7 @@ _KINDS = {
     b"g": "pages",
     b"h": "heads",
     b"i": "pages by record",
+    b"j": "keys of rows that were removed",
     b"k": "idempotency keys",
     b"l": "aliases",
     b"m": "Merkle tree",

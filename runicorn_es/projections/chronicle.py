@@ -2,7 +2,8 @@
 
 A dated row ends with the index of the record that last changed it, its *date* (8 bytes, big-endian). When a later batch
 changes it, the row as it was moves to a *history row*: a letter, the key, and the index of the record that ended it. So
-a new row costs nothing more, and any earlier state of a row is one look-up away.
+a new row costs nothing more, and any earlier state of a row is one look-up away. A key that was removed is noted: there
+a scan of the past finds it.
 
 Invariants:
 - A key has at most one history row a record, and they are in the order of time; what they hold is dated before.
@@ -12,6 +13,7 @@ Invariants:
 from runicorn_es.tables import Writer
 
 EARLIER = b"b"
+REMOVED = b"j"
 DATE_BYTES = 8
 
 
@@ -41,11 +43,15 @@ class Chronicle:
         if old is not None:
             self._out.delete(key)
             self._keep(key, old)
+            # One that came and went within a batch was never there.
+            if any(True for _ in self._out.scan(EARLIER + key)):
+                self._out.put(REMOVED + key, b"")
 
     def bury(self, key: bytes, value: bytes | None, index: int) -> None:
         """Have a key as if it had had this value since a record, or never any: nothing else of it is remembered."""
         for earlier, _ in self.earlier(key):
             self._out.delete(earlier)
+        self._out.delete(REMOVED + key)
         if value is None:
             self._out.delete(key)
         else:
@@ -62,6 +68,7 @@ class Chronicle:
         self._out.put(earlier, value + old[-DATE_BYTES:])
 
     def _keep(self, key: bytes, old: bytes) -> None:
+        """Keep what a key had, if anybody can have seen it."""
         if old[-DATE_BYTES:] < self._batch:
             self._out.put(EARLIER + key + self._date, old)
 

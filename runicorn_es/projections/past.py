@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 from runicorn_es.projections import batches, search
-from runicorn_es.projections.chronicle import DATE_BYTES, EARLIER, date_of
+from runicorn_es.projections.chronicle import DATE_BYTES, EARLIER, REMOVED, date_of
 from runicorn_es.projections.rows import FAMILIES
 from runicorn_es.tables import Reader
 
 # The value of the last is an index and nothing else: its date.
 _DATED = frozenset([*(family.key() for family in (*FAMILIES, *search.FAMILIES)), batches.LETTER])
-_LAST = b"\xff" * DATE_BYTES
 
 
 class PastRows:
@@ -39,25 +38,22 @@ class PastRows:
             yield from self._rows.scan(prefix, after=after, reverse=reverse)
             return
         present = self._rows.scan(prefix, after=after, reverse=reverse)
-        earlier = self._changed(prefix, after=after, reverse=reverse)
-        row, key = next(present, None), next(earlier, None)
-        while row is not None or key is not None:
-            # Of a key that is among both, the present value counts if it is old enough.
-            if row is not None and (key is None or row[0] == key or (row[0] > key if reverse else row[0] < key)):
-                here, value = row
-                if key == here:
-                    key = next(earlier, None)
-                    found = value if self._was(value) else self._earlier(here)
-                else:
-                    # One that has no history row was never otherwise.
-                    found = value if self._was(value) else None
-                row = next(present, None)
+        removed = self._rows.scan(REMOVED + prefix, after=REMOVED + after if after else b"", reverse=reverse)
+        row, gone = next(present, None), next(removed, None)
+        while row is not None or gone is not None:
+            once = gone[0][len(REMOVED) :] if gone else None
+            if row is None or (once is not None and (once > row[0] if reverse else once < row[0])):
+                assert once is not None
+                key, value = once, None
             else:
-                assert key is not None
-                here, found = key, self._earlier(key)
-                key = next(earlier, None)
+                key, value = row
+                row = next(present, None)
+            if key == once:
+                gone = next(removed, None)
+            # If it has changed since, or came later, the history row has the say.
+            found = value if self._was(value) else self._earlier(key)
             if found is not None:
-                yield here, found
+                yield key, found
 
     def _was(self, value: bytes | None) -> bool:
         return value is not None and value[-DATE_BYTES:] < self._date
@@ -68,12 +64,3 @@ class PastRows:
         for found, value in self._rows.scan(begin, after=begin + self._ended if self._ended else b""):
             return value if self._was(value) and len(found) == len(begin) + DATE_BYTES else None
         return None
-
-    def _changed(self, prefix: bytes, *, after: bytes, reverse: bool) -> Iterator[bytes]:
-        """Yield the keys with this prefix that have history rows, each once: from one key the next is sought."""
-        begin, beyond = EARLIER + prefix, EARLIER + after if after else b""
-        while (found := next(self._rows.scan(begin, after=beyond, reverse=reverse), None)) is not None:
-            key = found[0][:-DATE_BYTES]
-            if key[len(EARLIER) :] != after:
-                yield key[len(EARLIER) :]
-            beyond = key if reverse else key + _LAST

@@ -80,7 +80,6 @@ from runicorn_es.queries.records import (
     history,
     is_page,
     page_position,
-    position_at,
     record_at,
     tip,
 )
@@ -154,7 +153,6 @@ __all__ = [
     "pages_of",
     "pages_of_only",
     "pages_with",
-    "position_at",
     "protected",
     "reasons_to_keep",
     "recent_runs",

@@ -83,14 +83,16 @@ class _Pages:
         self._view = view
         self._positions = positions
         self._read: dict[int, tuple[FileAdded, ...]] = {}
-        # In which page the last answer was: the next is seldom far.
+        # In which page the last answer was, and by how many pages beyond the one before: the next is often as far.
         self._here = 0
+        self._stride = 1
 
     def first_from(self, path: bytes) -> FileAdded | None:
         """Return the first file whose path is not before this one. To be asked with growing paths."""
         if not self._positions:
             return None
-        self._here = self._page_with(path)
+        before, self._here = self._here, self._page_with(path)
+        self._stride = max(1, self._here - before)
         for number in range(self._here, len(self._positions)):
             for file in self._page(number):
                 if file.path.encode() >= path:
@@ -100,9 +102,11 @@ class _Pages:
 
     def _page_with(self, path: bytes) -> int:
         """Return the last page whose first path is not beyond this one, looking ever farther from where we are."""
-        low, step = self._here, 1
-        while low + step < len(self._positions) and self._first(low + step) <= path:
-            low, step = low + step, step * 2
+        low, step = self._here, self._stride
+        if low + step < len(self._positions) and self._first(low + step) <= path:
+            low, step = low + step, 1
+            while low + step < len(self._positions) and self._first(low + step) <= path:
+                low, step = low + step, step * 2
         high = min(low + step, len(self._positions))
         while high - low > 1:
             middle = (low + high) // 2

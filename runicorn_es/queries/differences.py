@@ -147,15 +147,19 @@ class Diff(msgspec.Struct, frozen=True):
         return self.counts.new_size - self.counts.old_size
 
 
-def diff(view: View, old: VersionRow, new: VersionRow, *, limit: int | None = None) -> Diff:
+def diff(
+    view: View, old: VersionRow, new: VersionRow, *, limit: int | None = None, new_view: View | None = None
+) -> Diff:
     """Return what is different between two versions; ``limit``: so many files at most, and all counted.
 
-    Takes memory for the files that differ, and time for the pages that they are in; none for what both share.
+    new_view: as of when the new one is meant, if not as of the same moment. Takes memory for the files that differ, and
+    time for the pages that they are in; none for what both share.
     """
-    counts, files, folders = _file_changes(view, old, new, limit)
-    tags_old, tags_new = tags(view, old), tags(view, new)
-    aliases_old, aliases_new = aliases_of(view, old), aliases_of(view, new)
-    text_old, text_new = description(view, old), description(view, new)
+    later = view if new_view is None else new_view
+    counts, files, folders = _file_changes(later, old, new, limit)
+    tags_old, tags_new = tags(view, old), tags(later, new)
+    aliases_old, aliases_new = aliases_of(view, old), aliases_of(later, new)
+    text_old, text_new = description(view, old), description(later, new)
     return Diff(
         names.spec(old.name, old.version),
         names.spec(new.name, new.version),
@@ -163,14 +167,14 @@ def diff(view: View, old: VersionRow, new: VersionRow, *, limit: int | None = No
         files,
         len(files) < counts.different,
         folders,
-        value_changes(metadata(view, old), metadata(view, new)),
+        value_changes(metadata(view, old), metadata(later, new)),
         [tag for tag in tags_new if tag not in tags_old],
         [tag for tag in tags_old if tag not in tags_new],
         None if (text_old or "") == (text_new or "") else TextChange(text_old, text_new),
-        _reference_changes(view, old, new),
+        _reference_changes(later, old, new),
         [alias for alias in aliases_old if (old.name, alias) not in {(new.name, other) for other in aliases_new}],
         [alias for alias in aliases_new if (new.name, alias) not in {(old.name, other) for other in aliases_old}],
-        _input_changes(view, old, new),
+        _input_changes(later, old, new),
         old.run,
         new.run,
     )

@@ -1,6 +1,5 @@
 """The log as it was written, and what the tables know of it."""
 
-from bisect import bisect_right
 from collections.abc import Iterator
 
 from runicorn_es import codec, merkle
@@ -41,11 +40,23 @@ def batch_of(view: View, index: int) -> BatchAppended | None:
 
     It is said in one record of the batch, never in a page; mostly in this one, or in one before it.
     """
+    if view.record(index).flags & PAGE:
+        # Pages come before what names them, and there may be thousands.
+        return _batch_behind(view, index) or _batch_before(view, index)
+    return _batch_before(view, index) or _batch_behind(view, index)
+
+
+def _batch_before(view: View, index: int) -> BatchAppended | None:
     place = index
     while (found := _batch_in(view, place)) is None:
         if view.record(place).flags & FIRST:
             break
         place -= 1
+    return found
+
+
+def _batch_behind(view: View, index: int) -> BatchAppended | None:
+    found = None
     while found is None and not view.record(index).flags & COMMIT:
         index += 1
         found = _batch_in(view, index)
@@ -57,24 +68,6 @@ def _batch_in(view: View, index: int) -> BatchAppended | None:
     if record.flags & PAGE or is_blank(record):
         return None
     return next((event for event in view.events(index) if isinstance(event, BatchAppended)), None)
-
-
-def position_at(view: View, time_ns: int) -> int:
-    """Return how many records were there at a moment: those whose time is not later."""
-    return bisect_right(_Times(view), time_ns)
-
-
-class _Times:
-    """The times of all records, read when asked, for a binary search: they never go back."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-
-    def __len__(self) -> int:
-        return self._view.size
-
-    def __getitem__(self, index: int) -> int:
-        return self._view.record(index).time_ns
 
 
 def begin_of_batch(view: View, index: int) -> Position:

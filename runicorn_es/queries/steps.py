@@ -33,7 +33,7 @@ from runicorn_es.queries.catalog import artifact as artifact_of
 from runicorn_es.queries.catalog import not_found, version
 from runicorn_es.queries.graph import run as require_run
 from runicorn_es.queries.keeping import find
-from runicorn_es.queries.records import batch_of
+from runicorn_es.queries.records import batch_of, head
 from runicorn_es.queries.view import View
 
 
@@ -98,11 +98,13 @@ def steps(view: View, what: str, *, before: int | None = None, limit: int | None
     before this record, and so many. Files and references are told of by the version that has them. Raises Unknown.
     """
     asked = _asked_for(view, what)
+    size = head(view)[0]
+    before = size if before is None else min(before, size)
     newest_first = (one.indices(view, before=before, reverse=True) for one in _lists(asked))
     indices = _unique(heapq.merge(*newest_first, reverse=True))
     found = (step for index in indices for step in reversed(steps_of(view, index)) if _is_about(step.event, asked))
     some = list(islice(found, limit))
-    if not some and before is None and asked.alias is not None:
+    if not some and before == size and asked.alias is not None:
         known = [row.alias for row in ALIASES.scan(view.rows, asked.name)]
         raise Unknown(not_found(f"{asked.name!r} never had an alias {asked.alias!r}", asked.alias, known))
     return some

@@ -81,6 +81,10 @@ def full(root, tmp_path):
         "describe m text",
         "annotate m n=2",
         "lineage m",
+        "diff data:v1 m:v1",
+        "history m",
+        "changes --since #0",
+        "undo",
         "lineage m --format json",
         "impact data",
         "stats",
@@ -106,6 +110,7 @@ def full(root, tmp_path):
         "export --tiles tiles",
         "export --catalogue versions.jsonl",
         "export --events events.jsonl",
+        "replay --to #3 as-it-was",
         "key --rotate",
         "repair --from copy",
     ],
@@ -119,6 +124,9 @@ def test_an_answer_in_json_has_the_documented_shape(cli, full, root, tmp_path, m
         shutil.copytree(root, tmp_path / "forked")
         for storage in (root, tmp_path / "forked"):
             cli("alias", "m:v1", storage.name, "--storage", storage)
+    if line == "undo":
+        cli("protect", "staging")
+        line = f"undo {json.loads(cli('events', '--json').lines()[-1])['index']}"
 
     answer = cli(*line.split(), "--json")
 
@@ -154,7 +162,9 @@ def test_every_documented_shape_is_one_that_is_checked():
         "checkout",
     }
     others |= {"search", "tag", "describe", "annotate"}
+    others |= {"diff", "history", "changes", "undo"}
     others |= {"protect", "purge", "gc", "retention", "explain", "compact", "impact", "export", "consumers", "watched"}
+    others |= {"replay"}
     others |= {"viewer"}  # tests/viewer/test_serving.py
     assert set(EXAMPLES) == {f"runicorn.{name}/1" for name in verbs | others}
 

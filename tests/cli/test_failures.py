@@ -2,13 +2,12 @@
 
 import json
 from pathlib import Path
-import time
 
 import pytest
 
 from given import file, version
 import runicorn_es as rn
-from runicorn_es import durable
+from runicorn_es import durable, lookout
 from runicorn_es.store import Store
 
 
@@ -93,10 +92,10 @@ def test_a_store_of_a_newer_release_exits_with_76(cli, store):
 
 
 def test_ctrl_c_exits_with_130_and_says_nothing(cli, store, monkeypatch):
-    def interrupt(seconds: float) -> None:
+    def interrupt(_: object, wait_s: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(time, "sleep", interrupt)
+    monkeypatch.setattr(lookout.Lookout, "_wait", interrupt)
     done = cli("events", "--follow")
     assert (done.code, done.err) == (130, "")
 

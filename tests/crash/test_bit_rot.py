@@ -216,7 +216,7 @@ def content(store: rn.Store, spec: str) -> dict[str, bytes]:
 def description(store: rn.Store, spec: str) -> object:
     """Return what is known of a version."""
     version = store.get(spec)
-    return version.get_metadata(), version.get_manifest(), version.used_by()
+    return version.get_metadata(), version.get_manifest().references, list(version.files()), version.used_by()
 
 
 def judged(flips: Flips) -> tuple[str, str]:

@@ -59,13 +59,13 @@ MUTANTS = {
     ),
     "a blob is trusted by its name": (
         "pool/__init__.py",
-        "            if found is not None and not is_known:\n",
-        "            if False:\n",
+        "                        self._verify_doubtful(paths[number], digest)\n",
+        "",
         INVARIANTS + "test_logging_the_same_bytes_again_heals_a_damaged_blob",
     ),
     "a blob is believed whoever touched it": (
         "pool/hashed.py",
-        "found.append(at >= 0 and ctime_ns <= ends[at])",
+        "found.append((at >= 0 and ctime_ns <= ends[at]) or ctime_ns == known_ns)",
         "found.append(True)",
         "crash/test_bit_rot.py::test_a_blob_that_rotted_is_not_handed_out_as_a_link",
     ),
@@ -143,8 +143,8 @@ MUTANTS = {
     ),
     "the end of the log is remembered": (
         "ledger.py",
-        "not self._log.has_more(position):\n            return position\n        # Whoever appended",
-        "position:\n            return position\n        # Whoever appended",
+        "if self._log.is_held_end(position):\n            return position\n        # Whoever appended",
+        "if position:\n            return position\n        # Whoever appended",
         INVARIANTS + "test_a_writer_opened_earlier_goes_on_after_what_others_wrote",
     ),
     "writers do not exclude each other": (
@@ -222,6 +222,36 @@ MUTANTS = {
         "version = row.allotted + 1 if row else 1",
         "version = row.live + 1 if row else 1",
         INVARIANTS + "test_a_deleted_number_is_never_given_again",
+    ),
+    "what is overwritten is not kept": (
+        "projections/chronicle.py",
+        "        if old[-DATE_BYTES:] < self._batch:\n",
+        "        if False:\n",
+        "projections/test_past.py::test_at_every_moment_the_rows_are_those_of_a_store_that_was_stopped_there",
+    ),
+    "what was removed is not found in the past": (
+        "projections/chronicle.py",
+        '                self._out.put(REMOVED + key, b"")\n',
+        "                pass\n",
+        "projections/test_past.py::test_past_rows_answer_as_the_rows_did_then",
+    ),
+    "what began later is shown in the past": (
+        "projections/past.py",
+        "            return value if self._was(value) and len",
+        "            return value if len",
+        "projections/test_past.py::test_past_rows_answer_as_the_rows_did_then",
+    ),
+    "what was purged is remembered": (
+        "projections/catalog.py",
+        "        VERSIONS.bury(out, after, name, number, index=version.position)\n",
+        "        VERSIONS.put(out, after, name, number)\n",
+        "test_as_of.py::test_what_was_purged_is_a_tombstone_at_every_moment",
+    ),
+    "a moment shows a part of a batch": (
+        "queries/moments.py",
+        "        if last.flags & COMMIT:\n",
+        "        if True:\n",
+        "test_moments.py::test_a_moment_in_the_middle_of_a_batch_is_the_one_before_it",
     ),
     "whatever history is signed": (
         "ledger.py",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from runicorn_es.projections.chronicle import EARLIER, Chronicle, date_of
+from runicorn_es.projections.chronicle import EARLIER, REMOVED, Chronicle, date_of
 from runicorn_es.tables import MemoryTables
 
 KEY = b"akey\x00"
@@ -57,6 +57,7 @@ def test_what_is_removed_is_kept_and_may_come_back(tables, chronicle):
     assert tables.get(KEY) is None
 
     put(chronicle, 8, b"two")
+    assert tables.get(REMOVED + KEY) == b""
     assert earlier(tables) == [(b"one", 3, 5)]
 
 

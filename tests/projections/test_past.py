@@ -14,7 +14,7 @@ from runicorn_es.errors import Rejected
 from runicorn_es.events import RunFinished, RunPurged, VersionDeleted, VersionPurged
 from runicorn_es.log.record import COMMIT
 from runicorn_es.names import Reference
-from runicorn_es.projections.chronicle import EARLIER, Chronicle, date_of
+from runicorn_es.projections.chronicle import EARLIER, REMOVED, Chronicle, date_of
 from runicorn_es.projections.past import PastRows
 from runicorn_es.projections.rows import ALIASES, FAMILIES, RUNS, VERSIONS
 from runicorn_es.tables import MemoryTables, Reader, open_tables
@@ -138,7 +138,7 @@ def require_past_rows(out, batches, prefix, after, *, reverse):
             else:
                 chronicle.delete(b"a" + key)
             index += 1
-        states.append((index, {key: value for key, value in out.scan(b"") if not key.startswith(EARLIER)}))
+        states.append((index, {key: value for key, value in out.scan(b"") if key[:1] not in (EARLIER, REMOVED)}))
     for size, rows in states:
         past = PastRows(out, size)
         wanted = [

@@ -96,7 +96,8 @@ class Meaning:
             equal = self._field(Comparison(asked.key, "=", asked.value), field)
             present = self._field(Comparison(asked.key, "=", Word("*", asked.value.place)), field)
             return terms.AllOf([present, terms.NoneOf(equal)])
-        if asked.value.text == "*" and not asked.value.is_quoted and field in (*_COLUMNS, "alias", "description"):
+        is_any = asked.value.text == "*" and not asked.value.is_quoted and asked.operator != "~"
+        if is_any and field in (*_COLUMNS, "alias", "description"):
             return self._present(field)
         match field:
             case "name" | "type" | "tag" | "run":

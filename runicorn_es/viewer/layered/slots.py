@@ -37,7 +37,7 @@ class Slots:
         return len(self.layer) <= POLISHED_MAX
 
     def is_box(self, slot: int) -> bool:
-        """Return whether a slot is a box, not a waypoint."""
+        """Return whether a box stands in a slot, and not only a line that passes by."""
         return slot < self.boxes
 
     def _way(self, source: int, target: int) -> int:
