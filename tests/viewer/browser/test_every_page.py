@@ -9,7 +9,7 @@ from viewer.looking import DESKTOP, PHONE
 MODEL = "/artifacts/crossing-classifier"
 PAGES = [
     "/artifacts",
-    "/artifacts?q=accuracy%3E%3D0.9",
+    "/artifacts?q=accuracy%3E%3D0.9&limit=9",
     "/artifacts?type=nothing",
     MODEL,
     f"{MODEL}/v1",
@@ -26,8 +26,8 @@ PAGES = [
     "/change/delete?spec=crossing-classifier%3Av7",
     "/compare?old=crossing-classifier%3Av6&new=crossing-classifier%3Av7",
     f"{MODEL}/v2?as_of=%23150",
-    "/runs",
-    "/events",
+    "/runs?limit=9",
+    "/events?limit=9",
     "/events/4",
     "/audit",
     "/storage",
@@ -45,8 +45,8 @@ BY_TROUBLE = [
     f"/artifacts/{showroom.LONG_NAME}/v1/files",
     f"/artifacts/{showroom.LONG_NAME}/v1/lineage",
     f"/change/alias?spec={showroom.LONG_NAME}%3Av1",
-    "/runs",
-    "/events",
+    "/runs?limit=9",
+    "/events?limit=9",
     "/storage",
 ]
 
