@@ -10,6 +10,9 @@ from runicorn_es.projections.past import PastRows
 from runicorn_es.projections.rows import PURGED, RUNS, VERSIONS, Contradiction
 from runicorn_es.tables import Reader
 
+# Records that a view remembers what they say.
+_DECODED_MAX = 256
+
 
 class View:
     """One consistent state of a store: its rows, and the records they point to.
@@ -21,6 +24,8 @@ class View:
         self.rows = rows
         self._log = log
         self._size = size
+        # Metadata, tags and description of a version stand in one record, and are asked for one by one.
+        self._decoded: dict[int, tuple[Event, ...]] = {}
 
     @property
     def size(self) -> int:
@@ -73,8 +78,14 @@ class View:
 
     def events(self, index: int) -> tuple[Event, ...]:
         """Return the events of a record. Raises Unknown for one that was purged, Damaged for another blanked one."""
-        found = self._unblanked(index)
-        return codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
+        known = self._decoded.get(index)
+        if known is None:
+            found = self._unblanked(index)
+            known = codec.decode(found.payload, compressed=bool(found.flags & COMPRESSED))
+            if len(self._decoded) >= _DECODED_MAX:
+                self._decoded.clear()
+            self._decoded[index] = known
+        return known
 
     def page(self, index: int) -> tuple[FileAdded, ...]:
         """Return the files of the page that a record holds. Raises as ``events`` does."""
