@@ -44,6 +44,7 @@ def attacked(store, tmp_path):
         draft = rn.Artifact("m", "model", ATTACK, {ATTACK: ATTACK, "list": [ATTACK]})
         draft.add_file(file(tmp_path / "file"), "<b>'&.txt").add_tags(ATTACK)
         draft.add_reference("s3://b/<script>", ATTACK)
+        run.log_artifact(rn.Artifact("m", "model", metadata={"a": ATTACK}).add_file(tmp_path / "file", "before"))
         run.log_artifact(draft)
         run.use_artifact("m")
     return store
@@ -58,6 +59,7 @@ def shown(store) -> dict[str, str]:
         "stats": store.stats(),
         "lineage": store.lineage("m"),
         "impact": store.impact("m"),
+        "diff": store.diff("m:v1", "m:v2"),
     }
     return {name: thing._repr_html_() for name, thing in things.items()}
 
@@ -70,6 +72,16 @@ def test_no_text_of_a_store_becomes_markup(attacked):
         assert page.open == []
     assert ATTACK in Page(shown(attacked)["version"]).text
     assert ATTACK in Page(shown(attacked)["lineage"]).text
+    assert ATTACK in Page(shown(attacked)["diff"]).text
+
+
+def test_a_diff_shows_each_thing_that_differs(store, tmp_path):
+    for number, tag in (1, "old"), (2, "new"):
+        draft = rn.Artifact("m", "model", f"text {number}", {"acc": number}).add_tags(tag)
+        store.log_artifact(draft.add_file(file(tmp_path / f"{number}", b"%d" % number), "weights"))
+    text = Page(store.diff("m:v1", "m:v2")._repr_html_()).text
+    for shown_text in ("m:v1 → m:v2", "1 changed", "weights", "acc: 1", "acc: 2", "tag added", "tag removed", "text 2"):
+        assert shown_text in text
 
 
 def test_it_brings_no_colour_and_nothing_from_elsewhere(attacked):

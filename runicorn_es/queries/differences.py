@@ -9,6 +9,7 @@ import msgspec
 
 from runicorn_es import names
 from runicorn_es.events import FileAdded
+from runicorn_es.interop import notebook
 from runicorn_es.projections.rows import READY, VERSIONS, VersionRow
 from runicorn_es.queries.catalog import aliases_of
 from runicorn_es.queries.content import (
@@ -145,6 +146,26 @@ class Diff(msgspec.Struct, frozen=True):
     def size_delta(self) -> int:
         """Return by how many bytes the files of the new version are larger."""
         return self.counts.new_size - self.counts.old_size
+
+    def _repr_html_(self) -> str:
+        counts = self.counts
+        kinds = ("added", "removed", "changed", "renamed", "copied", "unchanged")
+        pairs = {
+            "files": ", ".join(f"{count:,} {kind}" for kind in kinds if (count := getattr(counts, kind))) or "none",
+            "bytes": f"{counts.new_size:,} ({self.size_delta:+,})",
+        }
+        rows: list[tuple[str, str, str]] = [
+            (one.kind, one.old.path if one.old else "", one.new.path if one.new else "") for one in self.files
+        ]
+        rows += [(f"metadata {one.kind}", f"{one.key}: {one.old}", f"{one.key}: {one.new}") for one in self.metadata]
+        rows += [("tag added", "", tag) for tag in self.tags_added]
+        rows += [("tag removed", tag, "") for tag in self.tags_removed]
+        if self.description is not None:
+            rows.append(("description", self.description.old or "", self.description.new or ""))
+        rows += [(f"reference {one.kind}", one.uri if one.old else "", one.uri if one.new else "")
+                 for one in self.references]  # fmt: skip
+        shown = notebook.table(("what", self.old, self.new), rows) if rows else ""
+        return notebook.card(f"{self.old} → {self.new}", pairs, shown)
 
 
 def diff(
