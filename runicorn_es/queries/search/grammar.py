@@ -168,6 +168,8 @@ class _Reading:
             return Words(key)
         self._place = operator.end()
         self.is_at_end()
+        if second := _OPERATOR.match(self._text, self._place):
+            self.refuse(f"{operator[0]!r} is followed by {second[0]!r}, not by a value; quote one that begins so")
         value = self._word(_VALUE)
         if value is None:
             self.refuse(f"a value is missing behind {self._text[begin : operator.end()]!r}")

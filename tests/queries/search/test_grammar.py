@@ -58,6 +58,7 @@ def test_a_query_is_read(query, tree):
     ("query", "place", "reason"),
     [
         ("val_acc>=", 9, "a value is missing behind 'val_acc>='"),
+        ("val_acc>=>2", 9, "'>=' is followed by '>', not by a value"),
         ("a (b", 2, "this '(' is never closed"),
         ("a) b", 1, "there is no '(' for this ')'"),
         ("()", 1, "something to search for is missing here"),
