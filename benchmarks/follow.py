@@ -56,11 +56,15 @@ def main() -> None:
         small.write_bytes(b"-1")
         with small.open("r+b", buffering=0) as file:
 
-            def write(number: int) -> None:
+            def write(number: int) -> int:
+                # The other may be awake before the write returns.
+                begin_ns = time.monotonic_ns()
                 os.pwrite(file.fileno(), b"%d" % number, 0)
+                return begin_ns
 
-            def move(number: int) -> None:
+            def move(number: int) -> int:
                 store.alias(f"m:v{1 + number % 2}", "production")
+                return time.monotonic_ns()
 
             told_s, bare_s = _latencies([(FOLLOW, store.layout.root, move), (BARE, small, write)], count)
         report("from acknowledged to told, another process", told_s, "a bare inotify wake-up", bare_s, 5)
@@ -74,8 +78,8 @@ def _idle(store: rn.Store) -> float:
     return time.process_time() - begin
 
 
-def _latencies(ways: list[tuple[str, Path, Callable[[int], None]]], count: int) -> list[float]:
-    """Return the median time from the end of each way's call until another process knows of it; they take turns."""
+def _latencies(ways: list[tuple[str, Path, Callable[[int], int]]], count: int) -> list[float]:
+    """Return the median time from what each way's call returns until another process knows of it; they take turns."""
     waiting = [
         subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE, text=True)
         for program, path, _ in ways
@@ -86,10 +90,9 @@ def _latencies(ways: list[tuple[str, Path, Callable[[int], None]]], count: int) 
     taken: list[list[int]] = [[] for _ in ways]
     for number in range(count):
         for process, (_, _, call), times in zip(waiting, ways, taken, strict=True):
-            call(number)
-            done_ns = time.monotonic_ns()
+            since_ns = call(number)
             assert process.stdout is not None
-            times.append(int(process.stdout.readline()) - done_ns)
+            times.append(int(process.stdout.readline()) - since_ns)
     for process in waiting:
         process.terminate()
         process.communicate()

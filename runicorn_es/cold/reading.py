@@ -207,7 +207,6 @@ def _pour(opened: OpenPacks, digest: bytes, recipe: Recipe, descriptor: int | No
         size_bytes = sum(map(len, window))
         if descriptor is not None:
             durable.write_parts_at(descriptor, window, offset)
-            durable.start_writing_back(descriptor, offset, size_bytes)
         offset += size_bytes
         progress(size_bytes)
     return hasher.digest() == digest
