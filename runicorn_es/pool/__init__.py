@@ -103,9 +103,11 @@ class Pool:
                         self._verify_doubtful(paths[number], digest)
                         held[number] = True
             cold = self._cold([one for one, is_held in zip(wanted, held, strict=True) if not is_held])
-            asked = list(cold)
-            cold = {digest for digest, is_sound in zip(asked, self.packs.are_sound(asked), strict=True) if is_sound}
-            held = [is_held or digest in cold for is_held, (digest, _) in zip(held, wanted, strict=True)]
+            # Asked for every new file, and most have never been in a pack.
+            if cold:
+                asked = list(cold)
+                cold = {digest for digest, is_sound in zip(asked, self.packs.are_sound(asked), strict=True) if is_sound}
+                held = [is_held or digest in cold for is_held, (digest, _) in zip(held, wanted, strict=True)]
         return held
 
     def _look_at(
