@@ -261,9 +261,7 @@ def locked(path: Path, *, wait_s: float, holder: str) -> Iterator[int]:
         try:
             yield descriptor
         finally:
-            # Not in a child that was forked meanwhile: it has neither the lock nor the descriptor.
-            if descriptor in _held:
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            if _release(descriptor):
                 bell.ring(descriptor)
 
 
@@ -272,6 +270,7 @@ def holder_of(path: Path) -> str | None:
     try:
         with _open_lock(path, os.O_RDONLY) as descriptor:
             if _try_lock(descriptor, fcntl.LOCK_SH, path):
+                _release(descriptor)
                 return None
             return _holder_in(descriptor)
     except FileNotFoundError:
@@ -288,7 +287,21 @@ def leased(folder: Path, *, exclusive: bool = False, wait_s: float = 0.0) -> Ite
             if time.monotonic() >= deadline:
                 raise Busy(f"{folder} is in use by another process; try again when it has finished")
             time.sleep(_WAIT_MOST_S)
-        yield
+        try:
+            yield
+        finally:
+            _release(descriptor)
+
+
+def _release(descriptor: int) -> bool:
+    """Give up a lock; False in a child that was forked meanwhile, which has neither the lock nor the descriptor.
+
+    Closing the descriptor would not do: a program that another thread is just starting has a copy of it until it runs.
+    """
+    is_ours = descriptor in _held
+    if is_ours:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    return is_ours
 
 
 @contextmanager

@@ -361,7 +361,7 @@ class Ledger:
         """
         with ExitStack() as under_way:
             with self._writing() as position:
-                under_way.enter_context(durable.leased(self.layout.log))
+                under_way.enter_context(durable.leased(self.layout.log, wait_s=self._lock_wait_s))
                 yield position
             self._sync_and_sign()
 

@@ -441,6 +441,21 @@ def test_a_lease_dies_with_the_process_that_holds_it(tmp_path, elsewhere):
     lease(tmp_path, exclusive=True)
 
 
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_a_lease_is_over_though_a_program_being_started_still_has_a_copy_of_it(tmp_path, exclusive):
+    with durable.leased(tmp_path, exclusive=exclusive), ExitStack() as copies:
+        # What a child has between its fork and its exec.
+        copies.callback(os.close, os.dup(_descriptor_of(tmp_path)))
+        still_open = copies.pop_all()
+    with still_open, durable.leased(tmp_path, exclusive=True):
+        pass
+
+
+def _descriptor_of(path: Path) -> int:
+    links = Path("/proc/self/fd").iterdir()
+    return next(int(link.name) for link in links if link.is_symlink() and link.readlink() == path)
+
+
 def test_the_boot_is_named_the_same_all_the_while():
     assert durable.boot_id()
     assert durable.boot_id() == durable.boot_id()
