@@ -1,5 +1,6 @@
 """The invariants of the store, one section each. Every test here fails when the mechanism it names is taken away."""
 
+from concurrent.futures import ThreadPoolExecutor
 import errno
 import fcntl
 import os
@@ -417,6 +418,18 @@ def test_a_writer_waits_and_names_the_holder_when_it_gives_up(store):
 
         assert waiting.get("m").aliases == ["latest"]
         waiting.close()
+
+
+def test_a_writer_waits_while_somebody_has_the_log_to_himself(store):
+    log_file(store, b"one")
+    with ThreadPoolExecutor(1) as thread:
+        with durable.leased(store.layout.log, exclusive=True):
+            moved = thread.submit(store.alias, "m", "production")
+            with pytest.raises(TimeoutError):
+                moved.result(0.05)
+        moved.result(60)
+
+    assert store.get("m:production").version == 1
 
 
 def test_a_read_only_store_answers_and_changes_nothing(store):

@@ -154,6 +154,12 @@ MUTANTS = {
         "pass",
         INVARIANTS + "test_a_writer_waits_and_names_the_holder_when_it_gives_up",
     ),
+    "a lease is closed, not given up": (
+        "durable.py",
+        "        fcntl.flock(descriptor, fcntl.LOCK_UN)\n",
+        "        pass\n",
+        "test_durable.py::test_a_lease_is_over_though_a_program_being_started_still_has_a_copy_of_it",
+    ),
     "a child keeps its parent's lock": (
         "durable.py",
         "os.register_at_fork(after_in_child=_let_go_in_child)",
@@ -264,6 +270,7 @@ MUTANTS = {
 
 
 # Runs tests in children of a process that has imported what they share, which takes longer than most of them.
+# One that hangs fails after 100 s, by pytest's own clock.
 # A line in: the folder of the package, the file for what pytest says, the tests. A line out: the exit status.
 RUNNER = """
 import json, os, sys
