@@ -158,6 +158,9 @@ class _Rows:
     def delete(self, key: bytes) -> None:
         self._writer().delete(_ROWS + _checked_key(key))
 
+    def put_all(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        self._writer().put_all([(_ROWS + _checked_key(key), value) for key, value in rows])
+
     def _writer(self) -> Writer:
         if self._out is None:
             raise Rejected("these rows can only be read; `apply` is where they are changed")

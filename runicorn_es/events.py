@@ -8,14 +8,14 @@ the header of the record that holds them. Digests are 32 raw bytes of BLAKE3-256
 import msgspec
 
 
-class StoreCreated(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="store"):
+class StoreCreated(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="store", gc=False):
     """The store came into being. The first event of every log."""
 
     store_id: bytes
     format_version: int
 
 
-class BatchAppended(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="batch"):
+class BatchAppended(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="batch", gc=False):
     """Who appended the batch that holds this record, during which run, under which idempotency key. Once a batch.
 
     ``undoes``: the index of the record whose events the batch takes back.
@@ -29,7 +29,7 @@ class BatchAppended(msgspec.Struct, frozen=True, array_like=True, tag_field="t",
     undoes: int | None = None
 
 
-class RunStarted(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="run"):
+class RunStarted(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="run", gc=False):
     """A program began to make and use artifacts. ``config`` is JSON; ``git_dirty`` is None outside a repository."""
 
     run: str
@@ -44,14 +44,14 @@ class RunStarted(msgspec.Struct, frozen=True, array_like=True, tag_field="t", ta
     git_dirty: bool | None = None
 
 
-class RunFinished(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="run-end"):
+class RunFinished(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="run-end", gc=False):
     """A run ended, ``finished`` or ``failed``."""
 
     run: str
     status: str
 
 
-class VersionCreated(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="version"):
+class VersionCreated(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="version", gc=False):
     """An artifact got a new version.
 
     pages: indices of the records that hold its files, in path order. references: indices of the records that hold
@@ -79,7 +79,7 @@ class FileAdded(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag
     executable: bool = False
 
 
-class ReferenceAdded(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="reference"):
+class ReferenceAdded(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="reference", gc=False):
     """Something outside the store that belongs to a version. ``attributes`` is a JSON object."""
 
     uri: str
@@ -88,7 +88,7 @@ class ReferenceAdded(msgspec.Struct, frozen=True, array_like=True, tag_field="t"
     attributes: str = "{}"
 
 
-class MetadataChanged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="metadata"):
+class MetadataChanged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="metadata", gc=False):
     """The metadata of a version is now this JSON object."""
 
     name: str
@@ -96,7 +96,7 @@ class MetadataChanged(msgspec.Struct, frozen=True, array_like=True, tag_field="t
     metadata: str
 
 
-class TagsChanged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="tags"):
+class TagsChanged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="tags", gc=False):
     """The tags of a version are now these, sorted."""
 
     name: str
@@ -104,7 +104,7 @@ class TagsChanged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", t
     tags: tuple[str, ...]
 
 
-class DescriptionChanged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="description"):
+class DescriptionChanged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="description", gc=False):
     """The description of a version is now this."""
 
     name: str
@@ -112,7 +112,7 @@ class DescriptionChanged(msgspec.Struct, frozen=True, array_like=True, tag_field
     description: str
 
 
-class AliasSet(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="alias"):
+class AliasSet(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="alias", gc=False):
     """An alias points to this version from now on; ``previous`` is where it pointed, if anywhere."""
 
     name: str
@@ -122,7 +122,7 @@ class AliasSet(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag=
     reason: str | None = None
 
 
-class AliasRemoved(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="unalias"):
+class AliasRemoved(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="unalias", gc=False):
     """An alias points nowhere from now on."""
 
     name: str
@@ -131,7 +131,7 @@ class AliasRemoved(msgspec.Struct, frozen=True, array_like=True, tag_field="t", 
     reason: str | None = None
 
 
-class VersionUsed(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="use"):
+class VersionUsed(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="use", gc=False):
     """A run took a version as its input. Recorded before any byte is handed out."""
 
     run: str
@@ -140,7 +140,7 @@ class VersionUsed(msgspec.Struct, frozen=True, array_like=True, tag_field="t", t
     requested: str
 
 
-class VersionDeleted(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="delete"):
+class VersionDeleted(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="delete", gc=False):
     """A version is hidden; it can be restored."""
 
     name: str
@@ -148,7 +148,7 @@ class VersionDeleted(msgspec.Struct, frozen=True, array_like=True, tag_field="t"
     reason: str | None = None
 
 
-class VersionRestored(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="restore"):
+class VersionRestored(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="restore", gc=False):
     """A deleted version is back."""
 
     name: str
@@ -156,7 +156,7 @@ class VersionRestored(msgspec.Struct, frozen=True, array_like=True, tag_field="t
     reason: str | None = None
 
 
-class VersionPurged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="purge"):
+class VersionPurged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="purge", gc=False):
     """A version is gone for good. ``blanked`` are the indices of the records whose payloads were blanked for it."""
 
     name: str
@@ -165,7 +165,7 @@ class VersionPurged(msgspec.Struct, frozen=True, array_like=True, tag_field="t",
     reason: str | None = None
 
 
-class RunPurged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="purge-run"):
+class RunPurged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="purge-run", gc=False):
     """What a run recorded of itself is gone for good; ``blanked`` as for a version."""
 
     run: str
@@ -173,7 +173,7 @@ class RunPurged(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag
     reason: str | None = None
 
 
-class PurgeFinished(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="purged"):
+class PurgeFinished(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="purged", gc=False):
     """Nothing is left of what was purged up to and with this record; so many blobs went with it."""
 
     position: int
@@ -181,7 +181,7 @@ class PurgeFinished(msgspec.Struct, frozen=True, array_like=True, tag_field="t",
     size_bytes: int
 
 
-class AliasProtected(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="protect"):
+class AliasProtected(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="protect", gc=False):
     """An alias of this name, whatever the artifact, is moved only by force from now on, or so no more."""
 
     alias: str
@@ -189,7 +189,7 @@ class AliasProtected(msgspec.Struct, frozen=True, array_like=True, tag_field="t"
     reason: str | None = None
 
 
-class BlobsPacked(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="pack"):
+class BlobsPacked(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="pack", gc=False):
     """Blobs went from files of their own into pack files, which took so many bytes more for them."""
 
     count: int
@@ -197,21 +197,21 @@ class BlobsPacked(msgspec.Struct, frozen=True, array_like=True, tag_field="t", t
     packed_bytes: int
 
 
-class BlobsReclaimed(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="reclaim"):
+class BlobsReclaimed(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="reclaim", gc=False):
     """Blobs that no version named were removed from the pool."""
 
     count: int
     size_bytes: int
 
 
-class RetentionSet(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="retention"):
+class RetentionSet(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="retention", gc=False):
     """A person set the rule of what to keep for a selection of versions; ``rule`` is a JSON object."""
 
     selection: str
     rule: str
 
 
-class RecoveryTruncated(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="recovery"):
+class RecoveryTruncated(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="recovery", gc=False):
     """A torn, never acknowledged tail was moved out of the log into quarantine before this record was written."""
 
     segment: str
@@ -220,7 +220,7 @@ class RecoveryTruncated(msgspec.Struct, frozen=True, array_like=True, tag_field=
     quarantine: str
 
 
-class KeyRotated(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="key"):
+class KeyRotated(msgspec.Struct, frozen=True, array_like=True, tag_field="t", tag="key", gc=False):
     """The keys that sign the log from the next record on, as signed notes write them; the old ones sign this record."""
 
     ed25519: str

@@ -1,11 +1,13 @@
 """Tables folded from the log, and nothing else. Delete them and they come back, byte for byte.
 
-Each module here has ``apply``: a pure fold into rows. Those of which one may ask how they were earlier are given one
-record after the other and a Chronicle, which keeps what changes; the others whole batches at once. ``SCHEMA`` names
+Each module here has ``apply``: a pure fold into rows. Some are given whole batches at once; the others each record that
+holds an event of a kind they name as ``CONCERNED``. Those of which one may ask how they were earlier write to a
+Chronicle, which keeps what changes. ``SCHEMA`` names
 what the rows mean; a store whose tables carry another number is folded anew.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -28,12 +30,10 @@ from runicorn_es.projections import (
 from runicorn_es.projections.chronicle import Chronicle
 from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import Contradiction
-from runicorn_es.tables import Reader, Writer
+from runicorn_es.tables import Gathered, Reader, Writer
 
-SCHEMA = 8
+SCHEMA = 9
 _CURSOR = b"c"
-_FOLDS = (places.apply, tree.apply, pages.apply, batches.apply, blanks.apply, mentions.apply)
-_REMEMBERING = (catalog.apply, lineage.apply, purges.apply, rules.apply)
 _KINDS = {
     b"B": "blocks of cards",
     b"C": "cards to search by",
@@ -44,7 +44,6 @@ _KINDS = {
     b"b": "rows as they were earlier",
     b"c": "cursor",
     b"d": "digests of versions",
-    b"e": "details of versions",
     b"f": "unfinished purges",
     b"g": "pages",
     b"h": "heads",
@@ -64,6 +63,9 @@ _KINDS = {
     b"x": "protected aliases",
     b"z": "blanks",
 }
+_Note = Callable[[Fact, Writer], None]
+_Remember = Callable[[Fact, Chronicle], None]
+_NO_KINDS: frozenset[type] = frozenset()
 _decode_position = msgspec.msgpack.Decoder(Position).decode
 
 
@@ -89,17 +91,34 @@ def cursor(view: Reader) -> Position | None:
 def fold(records: Sequence[Record], behind: Position, out: Writer) -> None:
     """Fold one or more whole batches into the tables and move their cursor behind, all in the same transaction."""
     facts = list(_facts(records))
-    for apply in _FOLDS:
-        apply(facts, out)
-    chronicle = Chronicle(out)
+    gathered = Gathered(out)
+    for apply in (places.apply, tree.apply, mentions.apply):
+        apply(facts, gathered)
+    chronicle = Chronicle(gathered)
     for fact in facts:
         # Of pages nothing is remembered but where they are.
-        if not fact.record.flags & PAGE:
-            chronicle.turn_to(fact.record.index, fact.batch)
-            for remember in _REMEMBERING:
-                remember(fact, chronicle)
+        if fact.record.flags & PAGE:
+            pages.apply(fact, gathered)
+            continue
+        chronicle.turn_to(fact.record.index, fact.batch)
+        noting, remembering = _concerned(fact.kinds, is_blank=fact.is_blank)
+        for note in noting:
+            note(fact, gathered)
+        for remember in remembering:
+            remember(fact, chronicle)
     search.apply(facts, chronicle)
-    out.put(_CURSOR, msgspec.msgpack.encode(behind))
+    gathered.put(_CURSOR, msgspec.msgpack.encode(behind))
+    gathered.flush()
+
+
+@lru_cache
+def _concerned(kinds: frozenset[type], *, is_blank: bool) -> tuple[tuple[_Note, ...], tuple[_Remember, ...]]:
+    """Return the folds that a record with events of these kinds is told to: most records concern few."""
+    noting = tuple(fold.apply for fold in (pages, batches, blanks) if not kinds.isdisjoint(fold.CONCERNED))
+    remembering = tuple(
+        fold.apply for fold in (catalog, lineage, purges, rules) if not kinds.isdisjoint(fold.CONCERNED)
+    )
+    return ((*noting, blanks.apply), (*remembering, lineage.apply)) if is_blank else (noting, remembering)
 
 
 def _facts(records: Sequence[Record]) -> Iterator[Fact]:
@@ -108,8 +127,9 @@ def _facts(records: Sequence[Record]) -> Iterator[Fact]:
         if record.flags & FIRST:
             batch = record.index
         # A page is never decoded here; a blanked payload has nothing to say.
-        if record.flags & PAGE or is_blank(record):
-            yield Fact(record, (), batch)
+        is_gone = is_blank(record)
+        if record.flags & PAGE or is_gone:
+            yield Fact(record, (), batch, _NO_KINDS, is_gone)
         else:
             events = codec.decode(record.payload, compressed=bool(record.flags & COMPRESSED))
-            yield Fact(record, events, batch)
+            yield Fact(record, events, batch, frozenset(map(type, events)), is_gone)

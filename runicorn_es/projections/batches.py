@@ -1,6 +1,5 @@
 """Which batch was appended under an idempotency key: what makes the same key twice one batch."""
 
-from collections.abc import Sequence
 import hashlib
 
 from runicorn_es.events import BatchAppended
@@ -10,12 +9,14 @@ from runicorn_es.tables import Reader, Writer
 LETTER = b"k"
 
 
-def apply(facts: Sequence[Fact], out: Writer) -> None:
-    """Note the keys of these batches, if they have any."""
-    for fact in facts:
-        for event in fact.events:
-            if isinstance(event, BatchAppended) and event.key is not None:
-                out.put(_key(event.key), fact.record.index.to_bytes(8, "big"))
+CONCERNED = frozenset({BatchAppended})
+
+
+def apply(fact: Fact, out: Writer) -> None:
+    """Note the key of this batch, if it has one."""
+    for event in fact.events:
+        if isinstance(event, BatchAppended) and event.key is not None:
+            out.put(_key(event.key), fact.record.index.to_bytes(8, "big"))
 
 
 def position_of(view: Reader, key: str) -> int | None:

@@ -1,10 +1,7 @@
 """Which versions have a blanked record, and no purge that says why: a part of them is gone, and that must be said."""
 
-from collections.abc import Sequence
-
 from runicorn_es import names
 from runicorn_es.events import RunPurged, VersionPurged
-from runicorn_es.log.record import PAGE, is_blank
 from runicorn_es.projections.fact import Fact
 from runicorn_es.tables import Reader, Writer
 
@@ -13,16 +10,18 @@ _LETTER = b"z"
 _SUBJECT_BYTES_MAX = 500
 
 
-def apply(facts: Sequence[Fact], out: Writer) -> None:
-    """Note the blanked records, but not pages: those are missed when they are read. A purge accounts for its own."""
-    for fact in facts:
-        if is_blank(fact.record) and not fact.record.flags & PAGE:
-            out.put(_key(fact.record.subject), fact.record.index.to_bytes(8, "big"))
-        for event in fact.events:
-            if isinstance(event, VersionPurged):
-                out.delete(_key(names.spec(event.name, event.version)))
-            elif isinstance(event, RunPurged):
-                out.delete(_key(event.run))
+CONCERNED = frozenset({VersionPurged, RunPurged})
+
+
+def apply(fact: Fact, out: Writer) -> None:
+    """Note a blanked record, but no page: those are missed when they are read. A purge accounts for its own."""
+    if fact.is_blank:
+        out.put(_key(fact.record.subject), fact.record.index.to_bytes(8, "big"))
+    for event in fact.events:
+        if isinstance(event, VersionPurged):
+            out.delete(_key(names.spec(event.name, event.version)))
+        elif isinstance(event, RunPurged):
+            out.delete(_key(event.run))
 
 
 def position_of(view: Reader, spec: str) -> int | None:

@@ -1,5 +1,7 @@
 """Artifacts, their versions and their aliases."""
 
+from collections import defaultdict
+
 from msgspec.structs import replace
 
 from runicorn_es.events import (
@@ -31,23 +33,38 @@ from runicorn_es.projections.rows import (
     VersionRow,
 )
 
+CONCERNED = frozenset(
+    {
+        AliasRemoved,
+        AliasSet,
+        DescriptionChanged,
+        MetadataChanged,
+        TagsChanged,
+        VersionCreated,
+        VersionDeleted,
+        VersionPurged,
+        VersionRestored,
+    }
+)
+
+
+_POSITIONS: dict[type, str] = {
+    MetadataChanged: "metadata_position",
+    TagsChanged: "tags_position",
+    DescriptionChanged: "description_position",
+}
+
 
 def apply(fact: Fact, out: Chronicle) -> None:
     """Fold what this fact says of artifacts, versions and aliases."""
     record = fact.record
+    details: defaultdict[tuple[str, int], dict[str, int]] = defaultdict(dict)
     for event in fact.events:
         match event:
             case VersionCreated():
                 _create(event, record, out)
-            case MetadataChanged():
-                row = VERSIONS.expect(out, event.name, event.version)
-                VERSIONS.put(out, replace(row, metadata_position=record.index), event.name, event.version)
-            case TagsChanged():
-                row = VERSIONS.expect(out, event.name, event.version)
-                VERSIONS.put(out, replace(row, tags_position=record.index), event.name, event.version)
-            case DescriptionChanged():
-                row = VERSIONS.expect(out, event.name, event.version)
-                VERSIONS.put(out, replace(row, description_position=record.index), event.name, event.version)
+            case MetadataChanged() | TagsChanged() | DescriptionChanged():
+                details[event.name, event.version][_POSITIONS[type(event)]] = record.index
             case AliasSet():
                 alias = AliasRow(event.alias, event.version, record.index, record.time_ns)
                 ALIASES.put(out, alias, event.name, event.alias)
@@ -61,6 +78,9 @@ def apply(fact: Fact, out: Chronicle) -> None:
                 _change_status(event.name, event.version, PURGED, record, out)
             case _:
                 pass
+    # Mostly they come together.
+    for version, positions in details.items():
+        VERSIONS.put(out, replace(VERSIONS.expect(out, *version), **positions), *version)
 
 
 def _create(event: VersionCreated, record: Record, out: Chronicle) -> None:
@@ -77,8 +97,8 @@ def _create(event: VersionCreated, record: Record, out: Chronicle) -> None:
         event.size_bytes,
         record.index,
     )
-    VERSIONS.put(out, version, event.name, event.version)
-    DIGESTS.put(out, DigestRow(event.version), event.name, event.digest, event.version)
+    VERSIONS.add(out, version, event.name, event.version)
+    DIGESTS.add(out, DigestRow(event.version), event.name, event.digest, event.version)
     artifact = ARTIFACTS.get(out, event.name)
     if artifact is None:
         artifact = ArtifactRow(event.name, event.type, record.time_ns, 0, 0, 0, 0, 0)

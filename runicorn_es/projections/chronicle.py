@@ -29,13 +29,17 @@ class Chronicle:
     def turn_to(self, index: int, batch: int) -> None:
         """Date what follows by this record; ``batch`` is the first record of its batch."""
         self._date = date_of(index)
-        self._batch = date_of(batch)
+        self._batch = self._date if batch == index else date_of(batch)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the value of a key."""
         old = self._out.replace(key, value + self._date)
         if old is not None:
             self._keep(key, old)
+
+    def add(self, key: bytes, value: bytes) -> None:
+        """Set the value of a key that was never there."""
+        self._out.put(key, value + self._date)
 
     def delete(self, key: bytes) -> None:
         """Remove a key, if it is there."""

@@ -6,9 +6,14 @@ from runicorn_es.events import Event
 from runicorn_es.log import Record
 
 
-class Fact(msgspec.Struct, frozen=True):
-    """A record of the log with its events decoded. ``batch``: the index of the first record of its batch."""
+class Fact(msgspec.Struct, frozen=True, gc=False):
+    """A record of the log with its events decoded. ``batch``: the index of the first record of its batch.
+
+    kinds: of the events. is_blank: its payload was blanked, and it has no events.
+    """
 
     record: Record
     events: tuple[Event, ...]
     batch: int
+    kinds: frozenset[type]
+    is_blank: bool

@@ -4,17 +4,18 @@ from msgspec.structs import replace
 
 from runicorn_es.events import BatchAppended, RunFinished, RunPurged, RunStarted, VersionCreated, VersionUsed
 from runicorn_es.log import Record
-from runicorn_es.log.record import is_blank
 from runicorn_es.projections.chronicle import Chronicle
 from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import INPUTS, OUTPUTS, RUNNING, RUNS, RUNS_BY_START, USES, EdgeRow, RunAtRow, RunRow
+
+CONCERNED = frozenset({RunFinished, RunPurged, RunStarted, VersionCreated, VersionUsed})
 
 
 def apply(fact: Fact, out: Chronicle) -> None:
     """Fold what this fact says of runs and edges."""
     record = fact.record
     user, host = "", ""
-    if is_blank(record) and ":" not in record.subject:
+    if fact.is_blank and ":" not in record.subject:
         # What began a run that was purged: its header still says which, and when.
         _put(out, RunRow(record.subject, "", None, RUNNING, record.time_ns, 0, "", "", record.index))
     for event in fact.events:

@@ -133,7 +133,7 @@ def indices(
 
 def apply(facts: Sequence[Fact], out: Writer) -> None:
     """Note what these records speak of."""
-    added: defaultdict[bytes, bytes] = defaultdict(bytes)
+    added = _Added()
     batch: list[int] = []
     named: tuple[Record, BatchAppended] | None = None
     for fact in facts:
@@ -149,7 +149,7 @@ def apply(facts: Sequence[Fact], out: Writer) -> None:
                 case BatchAppended():
                     named = record, event
                 case VersionPurged() | RunPurged():
-                    _flush(added, out)
+                    added.write(out)
                     for index in event.blanked:
                         _forget(index, out)
                 case _:
@@ -158,7 +158,7 @@ def apply(facts: Sequence[Fact], out: Writer) -> None:
             if named is not None:
                 _note_batch(*named, batch, added, out)
             batch, named = [], None
-    _flush(added, out)
+    added.write(out)
 
 
 _CONCERNED = frozenset(
@@ -176,40 +176,65 @@ _CONCERNED = frozenset(
 )
 
 
-def _note_subject(record: Record, added: defaultdict[bytes, bytes]) -> None:
-    name, colon, number = record.subject.rpartition(":v")
+class _Added:
+    """Mentions that are not written yet."""
+
+    def __init__(self) -> None:
+        # By list and number of the block.
+        self._added: defaultdict[tuple[bytes, int], list[bytes]] = defaultdict(list)
+
+    def note(self, listed: bytes, index: int, version: int = 0, mark: int = 0) -> None:
+        """Add the mention of a record to a list."""
+        self._added[listed, index // BLOCK_RECORDS].append(_MENTION.pack(index % BLOCK_RECORDS, version, mark))
+
+    def note_batch(self, listed: bytes, batch: Sequence[int]) -> None:
+        """Add the records of a batch to the list of those who appended it."""
+        for index in batch:
+            self._added[listed, index // BLOCK_RECORDS].append(_OF_ITS_BATCH_AT[index % BLOCK_RECORDS])
+
+    def write(self, out: Writer) -> None:
+        """Write what was added, behind what is there."""
+        for (listed, number), mentions in self._added.items():
+            key = listed + number.to_bytes(_NUMBER_BYTES, "big")
+            out.put(key, (out.get(key) or b"") + b"".join(mentions))
+        self._added.clear()
+
+
+def _note_subject(record: Record, added: _Added) -> None:
+    listed, number = _list_of(record.subject)
+    added.note(listed, record.index, number)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _list_of(subject: str) -> tuple[bytes, int]:
+    """Return the list of what a record is about, and the number of its version, or 0."""
+    name, colon, number = subject.rpartition(":v")
     if colon:
-        _note(added, of_artifact(name), record.index, int(number))
-    elif record.subject:
-        _note(added, of_run(record.subject), record.index)
-    else:
-        _note(added, of_artifact(""), record.index)
+        return of_artifact(name), int(number)
+    return (of_run(subject) if subject else of_artifact("")), 0
 
 
-def _note_event(event: Event, index: int, added: defaultdict[bytes, bytes]) -> None:
+def _note_event(event: Event, index: int, added: _Added) -> None:
     match event:
         case AliasSet():
-            _note(added, of_artifact(event.name), index, event.version, mark_of(event.alias))
+            added.note(of_artifact(event.name), index, event.version, mark_of(event.alias))
             if event.previous is not None:
-                _note(added, of_artifact(event.name), index, event.previous, mark_of(event.alias))
+                added.note(of_artifact(event.name), index, event.previous, mark_of(event.alias))
         case AliasRemoved():
-            _note(added, of_artifact(event.name), index, event.previous, mark_of(event.alias))
+            added.note(of_artifact(event.name), index, event.previous, mark_of(event.alias))
         case AliasProtected():
-            _note(added, of_artifact(""), index, 0, mark_of(event.alias))
+            added.note(of_artifact(""), index, 0, mark_of(event.alias))
         case RetentionSet():
-            _note(added, of_artifact(""), index, 0, mark_of(event.selection))
+            added.note(of_artifact(""), index, 0, mark_of(event.selection))
         case VersionUsed() | VersionCreated(run=str()):
-            _note(added, of_run(event.run or ""), index)
+            added.note(of_run(event.run or ""), index)
         case _:
             pass
 
 
-def _note_batch(
-    record: Record, named: BatchAppended, batch: Sequence[int], added: defaultdict[bytes, bytes], out: Writer
-) -> None:
+def _note_batch(record: Record, named: BatchAppended, batch: Sequence[int], added: _Added, out: Writer) -> None:
     for listed in _lists_of_batch(named.user, named.host, named.run):
-        for index in batch:
-            added[_block(listed, index)] += _OF_ITS_BATCH_AT[index % BLOCK_RECORDS]
+        added.note_batch(listed, batch)
     if record.flags & BLANKABLE:
         out.put(
             key_of(_NAMED, record.index),
@@ -238,16 +263,6 @@ def _forget(index: int, out: Writer) -> None:
 
 def _lists_of_batch(user: str, host: str, run: str | None) -> tuple[bytes, ...]:
     return (of_actor(user, host),) if run is None else (of_actor(user, host), of_run(run))
-
-
-def _note(added: defaultdict[bytes, bytes], listed: bytes, index: int, version: int = 0, mark: int = 0) -> None:
-    added[_block(listed, index)] += _MENTION.pack(index % BLOCK_RECORDS, version, mark)
-
-
-def _flush(added: defaultdict[bytes, bytes], out: Writer) -> None:
-    for key, mentions in added.items():
-        out.put(key, (out.get(key) or b"") + mentions)
-    added.clear()
 
 
 def _block(listed: bytes, index: int) -> bytes:

@@ -1,10 +1,8 @@
 """Which record holds a page of files, by the digest of the page: what lets a version refer to unchanged pages."""
 
-from collections.abc import Sequence
-
 from runicorn_es import codec
 from runicorn_es.events import RunPurged, VersionPurged
-from runicorn_es.log.record import COMPRESSED, PAGE, is_blank
+from runicorn_es.log.record import COMPRESSED, PAGE
 from runicorn_es.projections.fact import Fact
 from runicorn_es.tables import Reader, Writer
 
@@ -12,19 +10,21 @@ _LETTER = b"g"
 _BY_RECORD = b"i"
 
 
-def apply(facts: Sequence[Fact], out: Writer) -> None:
-    """Note the pages among these records, and forget those that a purge blanks: nobody may refer to them any more."""
-    for fact in facts:
-        record = fact.record
-        if record.flags & PAGE and not is_blank(record):
-            digest = codec.page_digest_of(record.payload, compressed=bool(record.flags & COMPRESSED))
-            index = record.index.to_bytes(8, "big")
-            out.put(_LETTER + digest, index)
-            out.put(_BY_RECORD + index, digest)
-        for event in fact.events:
-            if isinstance(event, VersionPurged | RunPurged):
-                for blanked in event.blanked:
-                    _forget(out, blanked.to_bytes(8, "big"))
+CONCERNED = frozenset({VersionPurged, RunPurged})
+
+
+def apply(fact: Fact, out: Writer) -> None:
+    """Note a page, and forget those that a purge blanks: nobody may refer to them any more."""
+    record = fact.record
+    if record.flags & PAGE and not fact.is_blank:
+        digest = codec.page_digest_of(record.payload, compressed=bool(record.flags & COMPRESSED))
+        index = record.index.to_bytes(8, "big")
+        out.put(_LETTER + digest, index)
+        out.put(_BY_RECORD + index, digest)
+    for event in fact.events:
+        if isinstance(event, VersionPurged | RunPurged):
+            for blanked in event.blanked:
+                _forget(out, blanked.to_bytes(8, "big"))
 
 
 def _forget(out: Writer, index: bytes) -> None:

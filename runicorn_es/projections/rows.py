@@ -7,6 +7,7 @@ A value is the row in MessagePack and then its date: the index of the record tha
 """
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 import hashlib
 from typing import Generic, TypeVar
 
@@ -24,6 +25,8 @@ RUNNING = "running"
 
 _PART_BYTES_MAX = 120
 _PART_BYTES_KEPT = 80
+# The same names come again and again.
+_TEXTS_REMEMBERED = 4096
 
 RowType = TypeVar("RowType", bound=msgspec.Struct)
 
@@ -32,7 +35,7 @@ class Contradiction(Damaged):
     """The rows cannot be what the log says. Nothing is lost: they are folded anew when the store is opened again."""
 
 
-class ArtifactRow(msgspec.Struct, frozen=True, array_like=True):
+class ArtifactRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """allotted: the highest version number given so far. latest: the newest live version, 0 if none.
 
     live, size_bytes: sums over the live versions; deleted, deleted_bytes: over those that can be restored.
@@ -50,7 +53,7 @@ class ArtifactRow(msgspec.Struct, frozen=True, array_like=True):
     deleted_bytes: int = 0
 
 
-class VersionRow(msgspec.Struct, frozen=True, array_like=True):
+class VersionRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """position: index of the record that created it. The three others: of the record that last set it, or -1."""
 
     name: str
@@ -70,7 +73,7 @@ class VersionRow(msgspec.Struct, frozen=True, array_like=True):
     deleted_ns: int = 0
 
 
-class AliasRow(msgspec.Struct, frozen=True, array_like=True):
+class AliasRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where an alias points, and since which record."""
 
     alias: str
@@ -79,7 +82,7 @@ class AliasRow(msgspec.Struct, frozen=True, array_like=True):
     time_ns: int
 
 
-class RunRow(msgspec.Struct, frozen=True, array_like=True):
+class RunRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """position: index of the record that started it. finished_ns: 0 while it is running."""
 
     run: str
@@ -93,19 +96,19 @@ class RunRow(msgspec.Struct, frozen=True, array_like=True):
     position: int
 
 
-class DigestRow(msgspec.Struct, frozen=True, array_like=True):
+class DigestRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A version with this content."""
 
     version: int
 
 
-class RunAtRow(msgspec.Struct, frozen=True, array_like=True):
+class RunAtRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The run that a record started."""
 
     run: str
 
 
-class RuleRow(msgspec.Struct, frozen=True, array_like=True):
+class RuleRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The rule of retention for a selection, as JSON, and since which record."""
 
     selection: str
@@ -114,7 +117,7 @@ class RuleRow(msgspec.Struct, frozen=True, array_like=True):
     time_ns: int
 
 
-class ProtectedRow(msgspec.Struct, frozen=True, array_like=True):
+class ProtectedRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A protected alias, and since which record."""
 
     alias: str
@@ -122,13 +125,7 @@ class ProtectedRow(msgspec.Struct, frozen=True, array_like=True):
     time_ns: int
 
 
-class PositionRow(msgspec.Struct, frozen=True, array_like=True):
-    """A record that belongs to a version."""
-
-    position: int
-
-
-class PurgeRow(msgspec.Struct, frozen=True, array_like=True):
+class PurgeRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A purge that was begun by a record and of which something may be left: the records to blank."""
 
     position: int
@@ -137,7 +134,7 @@ class PurgeRow(msgspec.Struct, frozen=True, array_like=True):
     version: int
 
 
-class EdgeRow(msgspec.Struct, frozen=True, array_like=True):
+class EdgeRow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A run used or made a version, as of this record."""
 
     run: str
@@ -160,7 +157,7 @@ class Family(Generic[RowType]):
 
     def get(self, view: Reader, *parts: str | int | bytes) -> RowType | None:
         """Return the row with these key parts, or None."""
-        found = view.get(self.key(*parts))
+        found = view.get(key_of(self._letter, *parts))
         return None if found is None else self.decoded(found)
 
     def expect(self, view: Reader, *parts: str | int | bytes) -> RowType:
@@ -174,7 +171,11 @@ class Family(Generic[RowType]):
 
     def put(self, out: Chronicle, row: RowType, *parts: str | int | bytes) -> None:
         """Set the row with these key parts."""
-        out.put(self.key(*parts), _encode(row))
+        out.put(key_of(self._letter, *parts), _encode(row))
+
+    def add(self, out: Chronicle, row: RowType, *parts: str | int | bytes) -> None:
+        """Set a row whose key parts no row had before."""
+        out.add(key_of(self._letter, *parts), _encode(row))
 
     def beginning(self, view: Reader, *parts: str | int | bytes, begin: bytes) -> Iterator[RowType]:
         """Yield the rows with these key parts whose next part begins so, in order."""
@@ -230,7 +231,6 @@ ALIASES = Family(b"l", AliasRow)
 DIGESTS = Family(b"d", DigestRow)  # by artifact, digest and version
 RUNS = Family(b"r", RunRow)
 RUNS_BY_START = Family(b"t", RunAtRow)
-DETAILS = Family(b"e", PositionRow)  # by artifact, version and record: what a purge blanks besides pages
 PURGES = Family(b"f", PurgeRow)  # by record and number in it: those that are not finished
 RULES = Family(b"n", RuleRow)  # by selection
 PROTECTED = Family(b"x", ProtectedRow)  # by alias
@@ -244,7 +244,6 @@ FAMILIES = (
     DIGESTS,
     RUNS,
     RUNS_BY_START,
-    DETAILS,
     PURGES,
     RULES,
     PROTECTED,
@@ -257,15 +256,19 @@ FAMILIES = (
 def key_of(letter: bytes, *parts: str | int | bytes) -> bytes:
     """Return the key of a row of the kind that a letter stands for, or the beginning of the keys of several."""
     for part in parts:
-        letter += _part(part)
+        if isinstance(part, int):
+            letter += part.to_bytes(8, "big")
+        else:
+            letter += _text_part(part) if isinstance(part, str) else _part(part)
     return letter
 
 
-def _part(part: str | int | bytes) -> bytes:
-    if isinstance(part, str):
-        part = part.encode()
-    elif isinstance(part, int):
-        return part.to_bytes(8, "big")
+@lru_cache(maxsize=_TEXTS_REMEMBERED)
+def _text_part(text: str) -> bytes:
+    return _part(text.encode())
+
+
+def _part(part: bytes) -> bytes:
     if len(part) > _PART_BYTES_MAX:
         part = part[:_PART_BYTES_KEPT] + b"\x01" + hashlib.sha256(part).digest()
     return part + b"\x00"

@@ -8,6 +8,9 @@ from runicorn_es.projections.rows import PROTECTED, RULES, ProtectedRow, RuleRow
 NO_RULE = "{}"
 
 
+CONCERNED = frozenset({AliasProtected, RetentionSet})
+
+
 def apply(fact: Fact, out: Chronicle) -> None:
     """Fold what this fact says of rules and protection."""
     record = fact.record

@@ -142,6 +142,8 @@ def apply(facts: Sequence[Fact], out: Chronicle) -> None:
     """Fold what these facts say of that by which versions are searched. Stands behind the catalog."""
     cards = _Cards(out)
     for fact in facts:
+        if fact.kinds.isdisjoint(_CONCERNED):
+            continue
         cards.turn_to(fact)
         for event in fact.events:
             match event:
@@ -166,6 +168,19 @@ def apply(facts: Sequence[Fact], out: Chronicle) -> None:
                 case _:
                     pass
     cards.write()
+
+
+_CONCERNED = frozenset(
+    {
+        DescriptionChanged,
+        MetadataChanged,
+        TagsChanged,
+        VersionCreated,
+        VersionDeleted,
+        VersionPurged,
+        VersionRestored,
+    }
+)
 
 
 def block_of(position: int) -> int:

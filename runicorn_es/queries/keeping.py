@@ -6,9 +6,11 @@ from typing import Literal
 import msgspec
 
 from runicorn_es import names
+from runicorn_es.log import Record
+from runicorn_es.log.record import BLANKABLE, is_blank
 from runicorn_es.names import Reference
+from runicorn_es.projections import mentions
 from runicorn_es.projections.rows import (
-    DETAILS,
     PROTECTED,
     PURGED,
     PURGES,
@@ -177,7 +179,13 @@ def unfinished_purges(view: View) -> list[PurgeRow]:
 
 def details(view: View, row: VersionRow) -> list[int]:
     """Return the records that hold references, metadata, tags and descriptions of a version, all it ever had."""
-    return [found.position for found in DETAILS.scan(view.rows, row.name, row.version)]
+    subject = names.spec(row.name, row.version)
+    mentioned = mentions.indices(view.rows, mentions.of_artifact(row.name), version=row.version)
+    return [index for index in mentioned if _may_be_blanked(view.record(index), subject)]
+
+
+def _may_be_blanked(record: Record, subject: str) -> bool:
+    return bool(record.flags & BLANKABLE) and record.subject == subject and not is_blank(record)
 
 
 def unpurged(view: View) -> Iterator[VersionRow]:
