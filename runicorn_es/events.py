@@ -3,6 +3,8 @@
 Every event is an array on the wire: its tag, then its fields in order. The tag is the wire name for ever; fields
 are only added at the end, with a default; docs/reference/events.md lists them. Times are not in the events but in
 the header of the record that holds them. Digests are 32 raw bytes of BLAKE3-256.
+
+None can lead back to itself, so the garbage collector need not look at them (``gc=False``), nor at records and rows.
 """
 
 import msgspec

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from runicorn_es.events import (
     AliasRemoved,
     AliasSet,
+    BatchAppended,
     DescriptionChanged,
     MetadataChanged,
     TagsChanged,
@@ -63,6 +64,9 @@ def apply(fact: Fact, out: Chronicle) -> None:
         match event:
             case VersionCreated():
                 _create(event, record, out)
+            case BatchAppended():
+                # Stands beside most of them: not to be compared with all that follow.
+                pass
             case MetadataChanged() | TagsChanged() | DescriptionChanged():
                 details[event.name, event.version][_POSITIONS[type(event)]] = record.index
             case AliasSet():

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from runicorn_es import dotted, settings
 from runicorn_es.events import (
+    BatchAppended,
     DescriptionChanged,
     MetadataChanged,
     TagsChanged,
@@ -140,15 +141,19 @@ FAMILIES = (CARDS, BLOCKS, MARKS)
 
 def apply(facts: Sequence[Fact], out: Chronicle) -> None:
     """Fold what these facts say of that by which versions are searched. Stands behind the catalog."""
+    concerned = [fact for fact in facts if not fact.kinds.isdisjoint(_CONCERNED)]
+    if not concerned:
+        return
     cards = _Cards(out)
-    for fact in facts:
-        if fact.kinds.isdisjoint(_CONCERNED):
-            continue
+    for fact in concerned:
         cards.turn_to(fact)
         for event in fact.events:
             match event:
                 case VersionCreated():
                     cards.add(_card_of(event, fact.record))
+                case BatchAppended():
+                    # Stands beside most of them: not to be compared with all that follow.
+                    pass
                 case MetadataChanged():
                     leaves = _leaves(event.metadata)
                     changed = {"leaves": leaves or (), "has_metadata_elsewhere": leaves is None}
@@ -250,7 +255,8 @@ class _Cards:
     def __init__(self, out: Chronicle) -> None:
         self._out = out
         self._now = self._batch = -1
-        self._waiting: dict[tuple[str, int], tuple[int, Card]] = {}
+        # The record that changed it last, the card, and whether it is in no table yet.
+        self._waiting: dict[tuple[str, int], tuple[int, Card, bool]] = {}
         last = next(CARDS.scan(out, reverse=True), None)
         self._last_block = -1 if last is None else block_of(last.position)
 
@@ -269,12 +275,12 @@ class _Cards:
             if self._last_block >= 0:
                 _make_block(self._last_block, self._out)
             self._last_block = block
-        self._waiting[card.name, card.version] = self._now, card
+        self._waiting[card.name, card.version] = self._now, card, True
 
     def change(self, name: str, number: int, **changed: Any) -> None:
         """Change what is known of a version."""
-        _, card = self._waiting.get((name, number)) or (0, self._written(name, number))
-        self._waiting[name, number] = self._now, replace(card, **changed)
+        _, card, is_new = self._waiting.get((name, number)) or (0, self._written(name, number), False)
+        self._waiting[name, number] = self._now, replace(card, **changed), is_new
 
     def _written(self, name: str, number: int) -> Card:
         card = CARDS.expect(self._out, VERSIONS.expect(self._out, name, number).position)
@@ -284,8 +290,11 @@ class _Cards:
 
     def write(self) -> None:
         """Write what waits."""
-        for index, card in self._waiting.values():
+        for index, card, is_new in self._waiting.values():
             self._out.turn_to(index, self._batch)
+            if is_new:
+                CARDS.add(self._out, card, card.position)
+                continue
             if card.status == PURGED:
                 # At no moment of the past is there more of it.
                 CARDS.bury(self._out, card, card.position, index=card.position)
