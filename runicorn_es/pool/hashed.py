@@ -81,9 +81,12 @@ class HashedBlobs:
         with self._writing() as out:
             spans = [*_SPAN.iter_unpack(out.get(_SPANS) or b""), *self._spans]
             out.put(_SPANS, b"".join(_SPAN.pack(*span) for span in spans[-_SPANS_MAX:]))
-            for digest in sorted(self._learned):
-                ctime_ns = self._learned[digest]
-                out.put(PREFIX + digest, _TIME.pack(ctime_ns) if ctime_ns else b"")
+            out.put_all(
+                [
+                    (PREFIX + digest, _TIME.pack(ctime_ns) if ctime_ns else b"")
+                    for digest, ctime_ns in sorted(self._learned.items())
+                ]
+            )
         self._learned.clear()
         self._spans.clear()
 

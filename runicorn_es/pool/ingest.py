@@ -36,6 +36,7 @@ Mode = Literal["copy", "link", "move"]
 Progress = Callable[[int], None]
 _NO_COPY_FILE_RANGE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
 _LOOKED_UP_AT_ONCE = 4096
+_READ_AT_ONCE = 128
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}
 
 
@@ -58,6 +59,14 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     size_bytes: int
     executable: bool
     added_bytes: int
+
+
+class _Read(msgspec.Struct, frozen=True, gc=False):
+    """A small file that was read and hashed, and is not in the pool yet; ``place``: which of the sources it is."""
+
+    place: int
+    digest: bytes
+    content: bytes
 
 
 class StatCache(Protocol):
@@ -205,19 +214,59 @@ class _Intake:
                 if os.path.samestat(path.lstat(), before):
                     path.unlink()
 
-    def _take_some(self, sources: Sequence[Source], folders: Folders) -> Iterator[Stored]:
+    def _take_some(self, sources: Sequence[Source], folders: Folders) -> list[Stored]:
         """Ask the cache for all at once, and read only those that it does not know."""
         stats = [_stat_source(source, folders) for source in sources]
         digests = self._cache.find(stats)
         held = self._have(digests, stats)
+        stored: list[Stored] = []
+        read: list[_Read] = []
+        read_bytes = 0
         for source, found, known in zip(sources, stats, digests, strict=True):
-            if known is None or not stat.S_ISREG(found.st_mode) or known not in held:
-                yield self._take_one(source, folders)
-                continue
-            self._progress(found.st_size)
-            if source.mode == "move":
-                self._moved.append((source, found))
-            yield Stored(known, found.st_size, bool(found.st_mode & 0o111), 0)
+            if known is not None and stat.S_ISREG(found.st_mode) and known in held:
+                self._progress(found.st_size)
+                if source.mode == "move":
+                    self._moved.append((source, found))
+                stored.append(Stored(known, found.st_size, bool(found.st_mode & 0o111), 0))
+            elif source.mode == "copy" and stat.S_ISREG(found.st_mode) and found.st_size <= settings.SMALL_FILE_BYTES:
+                one, before = self._read_small(source, folders, len(stored))
+                stored.append(Stored(one.digest, before.st_size, bool(before.st_mode & 0o111), before.st_size))
+                read.append(one)
+                read_bytes += before.st_size
+                if len(read) >= _READ_AT_ONCE or read_bytes >= settings.SMALL_FILE_BYTES:
+                    self._store_read(read, stored)
+                    read, read_bytes = [], 0
+            else:
+                stored.append(self._take_one(source, folders))
+        self._store_read(read, stored)
+        return stored
+
+    def _read_small(self, source: Source, folders: Folders, place: int) -> tuple[_Read, os.stat_result]:
+        descriptor = _open_source(source, folders)
+        try:
+            before = os.fstat(descriptor)
+            if not stat.S_ISREG(before.st_mode):
+                raise Rejected(f"{source} is not a regular file but {_kind(before)}; only files can be stored")
+            seen_ns = time.time_ns()
+            content = os.read(descriptor, settings.SMALL_FILE_BYTES + 1)
+            _require_unchanged(source, descriptor, before, len(content))
+        finally:
+            os.close(descriptor)
+        digest = blake3(content).digest()
+        self._cache.remember(before, digest, seen_ns)
+        self._progress(len(content))
+        return _Read(place, digest, content), before
+
+    def _store_read(self, read: Sequence[_Read], stored: list[Stored]) -> None:
+        """Stage what the pool has not, asking it once for all; correct what was stored where nothing came."""
+        held = self._pool.holds([(one.digest, len(one.content)) for one in read])
+        for one, is_held in zip(read, held, strict=True):
+            if is_held or one.digest in self._staged:
+                stored[one.place] = msgspec.structs.replace(stored[one.place], added_bytes=0)
+            else:
+                self._write_small(one.digest, one.content)
+                # One and the same number in both, of which there may be millions.
+                self._staged[one.digest] = stored[one.place].size_bytes
 
     def _take_one(self, source: Source, folders: Folders) -> Stored:
         descriptor = _open_source(source, folders)
@@ -254,6 +303,11 @@ class _Intake:
         self._progress(len(content))
         if self._has(digest, len(content)):
             return digest, 0
+        self._write_small(digest, content)
+        self._staged[digest] = len(content)
+        return digest, len(content)
+
+    def _write_small(self, digest: bytes, content: bytes) -> None:
         path = f"{self._staging}/{digest.hex()}"
         target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
         try:
@@ -261,8 +315,6 @@ class _Intake:
             seal(target)
         finally:
             os.close(target)
-        self._staged[digest] = len(content)
-        return digest, len(content)
 
     def _store_large(self, source: Source, descriptor: int, before: os.stat_result) -> tuple[bytes, int]:
         path = self._staging / f"large-{len(self._staged)}"

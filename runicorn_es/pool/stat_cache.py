@@ -56,8 +56,7 @@ class TableStatCache:
         """Write the rows learned, in the order of their keys. What cannot be remembered is forgotten."""
         if self._learned:
             with suppress(TablesFailed, OSError), self._writing() as out:
-                for key in sorted(self._learned):
-                    out.put(key, self._learned[key])
+                out.put_all(sorted(self._learned.items()))
             self._learned.clear()
 
 

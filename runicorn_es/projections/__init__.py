@@ -107,8 +107,8 @@ def fold(records: Sequence[Record], behind: Position, out: Writer) -> None:
         for remember in remembering:
             remember(fact, chronicle)
     search.apply(facts, chronicle)
-    gathered.put(_CURSOR, msgspec.msgpack.encode(behind))
     gathered.flush()
+    out.put(_CURSOR, msgspec.msgpack.encode(behind))
 
 
 @lru_cache
