@@ -1,9 +1,11 @@
 """Small work that another thread does while this one waits for the disk."""
 
 from collections.abc import Callable
+from contextlib import suppress
 import os
 from threading import Lock, Thread
-from typing import TypeVar
+from types import TracebackType
+from typing import Self, TypeVar
 
 Result = TypeVar("Result")
 
@@ -17,20 +19,54 @@ def aside(work: Callable[[], Result]) -> Callable[[], Result]:
     return _helper.begin(work)
 
 
+class Behind:
+    """Work that another thread does behind this one, one piece after the other.
+
+    Use as a context manager: at its end all pieces are done, and if the block ended well, what came of them is raised.
+    """
+
+    def __init__(self) -> None:
+        self._finish: Callable[[], None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.wait()
+        else:
+            # That is raised already, or is of less concern. What was interrupted is waited for once more.
+            with suppress(Exception):
+                self.wait()
+
+    def do(self, work: Callable[[], None]) -> None:
+        """Wait for the piece before this one, and begin this one. Raises what came of that."""
+        self.wait()
+        self._finish = aside(work)
+
+    def wait(self) -> None:
+        """Wait until all is done. Raises what came of it."""
+        if self._finish is not None:
+            self._finish()
+            self._finish = None
+
+
 class _Helper:
     """A thread that waits for work."""
 
     def __init__(self) -> None:
         self._is_free = Lock()
         self._has_work = _taken()
-        self._is_done = _taken()
         self._thread: Thread | None = None
-        # None: the thread is to end.
-        self._step: Callable[[], None] | None = None
+        # What to do, and what to release then. None: the thread is to end.
+        self._step: tuple[Callable[[], None], Lock] | None = None
 
     def begin(self, work: Callable[[], Result]) -> Callable[[], Result]:
         if not self._is_free.acquire(blocking=False):
             return work
+        is_done = _taken()
         results: list[Result] = []
         failures: list[BaseException] = []
 
@@ -41,13 +77,14 @@ class _Helper:
                 failures.append(error)
 
         def finish() -> Result:
-            self._is_done.acquire()
-            self._is_free.release()
+            # Whoever was interrupted here may ask again.
+            with is_done:
+                pass
             if failures:
                 raise failures[0]
             return results[0]
 
-        self._step = step
+        self._step = step, is_done
         if self._thread is None:
             self._thread = Thread(target=self._run, name="runicorn aside", daemon=True)
             self._thread.start()
@@ -68,10 +105,13 @@ class _Helper:
             self._has_work.acquire()
             if self._step is None:
                 return
-            self._step()
+            step, is_done = self._step
+            step()
             # What it refers to may be waited for to be forgotten.
             self._step = None
-            self._is_done.release()
+            del step
+            self._is_free.release()
+            is_done.release()
 
 
 def _taken() -> Lock:

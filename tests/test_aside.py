@@ -1,12 +1,13 @@
 """Small work in another thread while this one waits."""
 
 import os
+import signal
 import threading
 from threading import Event, current_thread
 
 import pytest
 
-from runicorn_es.aside import aside
+from runicorn_es.aside import Behind, aside
 
 
 def names_of_threads() -> list[str]:
@@ -73,3 +74,61 @@ def test_a_child_that_was_forked_while_it_was_busy_has_one_too():
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
     may_end.set()
     busy()
+
+
+def test_pieces_are_done_one_after_the_other_while_this_thread_goes_on():
+    done, may_end = [], Event()
+    with Behind() as behind:
+        behind.do(lambda: may_end.wait(30) and done.append(1))
+        assert done == []
+        may_end.set()
+        behind.do(lambda: done.append(2))
+
+    assert done == [1, 2]
+
+
+def test_what_goes_wrong_with_a_piece_is_raised_before_the_next_is_begun():
+    done, behind = [], Behind()
+    behind.do(lambda: 1 // 0)
+
+    with pytest.raises(ZeroDivisionError):
+        behind.do(lambda: done.append(2))
+    assert done == []
+
+
+def test_what_goes_wrong_here_is_raised_when_the_pieces_are_done():
+    done, may_end = [], Event()
+
+    def piece() -> None:
+        may_end.wait(30)
+        done.append(1)
+        raise ValueError("of less concern")
+
+    def go_on_and_fail() -> None:
+        with Behind() as behind:
+            behind.do(piece)
+            may_end.set()
+            _ = 1 // 0
+
+    with pytest.raises(ZeroDivisionError):
+        go_on_and_fail()
+    assert done == [1]
+
+
+def test_who_was_interrupted_while_waiting_may_ask_again():
+    may_end = Event()
+    finish = aside(lambda: may_end.wait(30))
+
+    def interrupt(*_: object) -> None:
+        may_end.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(KeyboardInterrupt):
+            finish()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+    assert finish() is True

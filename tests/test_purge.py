@@ -313,7 +313,7 @@ def test_what_is_remembered_of_other_files_is_kept(store, tmp_path, monkeypatch)
 
     store.purge("hidden:v1")
 
-    monkeypatch.setattr("runicorn_es.pool.ingest._Intake._take_one", lambda *_: pytest.fail("a file was read again"))
+    monkeypatch.setattr("runicorn_es.pool.ingest.open_source", lambda *_: pytest.fail("a file was read again"))
     store.log_artifact(rn.Artifact("d", "dataset").add_dir(many))
 
 

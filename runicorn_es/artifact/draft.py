@@ -14,7 +14,7 @@ from runicorn_es.artifact.json_values import is_count, is_text, plain_to_json, t
 from runicorn_es.artifact.walk import Symlinks, files_below
 from runicorn_es.errors import Rejected
 from runicorn_es.events import ReferenceAdded
-from runicorn_es.pool.ingest import Mode, Source
+from runicorn_es.pool.sources import Mode, Source
 
 
 class _Origin(msgspec.Struct, frozen=True):

@@ -9,9 +9,10 @@ The steps, for a whole batch of files at once:
 Only then may an event name them. A shared lease on ``incoming`` is held until that event is in the log.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 import errno
+from functools import partial
 from itertools import groupby, islice
 import os
 from pathlib import Path
@@ -20,36 +21,25 @@ import shutil
 import stat
 from threading import Thread
 import time
-from typing import Literal, Protocol
+from typing import Protocol
 
 from blake3 import blake3
 import msgspec
 
 from runicorn_es import durable, settings
+from runicorn_es.aside import Behind
 from runicorn_es.errors import Rejected, WriteFailed
 from runicorn_es.hashing import hasher
 from runicorn_es.pool import Pool, hash_file, hash_range, leases, seal
 from runicorn_es.pool.folders import Folders
+from runicorn_es.pool.sources import Source, kind_of, open_source, require_unchanged, stat_source
 from runicorn_es.tables import TablesFailed
 
-Mode = Literal["copy", "link", "move"]
 Progress = Callable[[int], None]
 _NO_COPY_FILE_RANGE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
 _LOOKED_UP_AT_ONCE = 4096
 _READ_AT_ONCE = 128
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}
-
-
-class Source(msgspec.Struct, frozen=True, gc=False):
-    """A file to take in: ``path`` is below ``folder``, and no link is followed between the two unless ``follow``."""
-
-    folder: str
-    path: str
-    mode: Mode = "copy"
-    follow: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.folder}/{self.path}"
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
@@ -216,13 +206,26 @@ class _Intake:
 
     def _take_some(self, sources: Sequence[Source], folders: Folders) -> list[Stored]:
         """Ask the cache for all at once, and read only those that it does not know."""
-        stats = [_stat_source(source, folders) for source in sources]
+        stats = [stat_source(source, folders) for source in sources]
         digests = self._cache.find(stats)
         held = self._have(digests, stats)
         stored: list[Stored] = []
+        with Behind() as behind:
+            self._take_each(zip(sources, stats, digests, strict=True), held, folders, stored, behind)
+        return stored
+
+    def _take_each(
+        self,
+        looked_up: Iterable[tuple[Source, os.stat_result, bytes | None]],
+        held: Collection[bytes],
+        folders: Folders,
+        stored: list[Stored],
+        behind: Behind,
+    ) -> None:
+        """Small files are read some at a time; while those are staged, another thread reads the next."""
         read: list[_Read] = []
         read_bytes = 0
-        for source, found, known in zip(sources, stats, digests, strict=True):
+        for source, found, known in looked_up:
             if known is not None and stat.S_ISREG(found.st_mode) and known in held:
                 self._progress(found.st_size)
                 if source.mode == "move":
@@ -234,22 +237,23 @@ class _Intake:
                 read.append(one)
                 read_bytes += before.st_size
                 if len(read) >= _READ_AT_ONCE or read_bytes >= settings.SMALL_FILE_BYTES:
-                    self._store_read(read, stored)
+                    behind.do(partial(self._store_read, read, stored))
                     read, read_bytes = [], 0
             else:
+                behind.wait()
                 stored.append(self._take_one(source, folders))
+        behind.wait()
         self._store_read(read, stored)
-        return stored
 
     def _read_small(self, source: Source, folders: Folders, place: int) -> tuple[_Read, os.stat_result]:
-        descriptor = _open_source(source, folders)
+        descriptor = open_source(source, folders)
         try:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
-                raise Rejected(f"{source} is not a regular file but {_kind(before)}; only files can be stored")
+                raise Rejected(f"{source} is not a regular file but {kind_of(before)}; only files can be stored")
             seen_ns = time.time_ns()
             content = os.read(descriptor, settings.SMALL_FILE_BYTES + 1)
-            _require_unchanged(source, descriptor, before, len(content))
+            require_unchanged(source, descriptor, before, len(content))
         finally:
             os.close(descriptor)
         digest = blake3(content).digest()
@@ -269,11 +273,11 @@ class _Intake:
                 self._staged[one.digest] = stored[one.place].size_bytes
 
     def _take_one(self, source: Source, folders: Folders) -> Stored:
-        descriptor = _open_source(source, folders)
+        descriptor = open_source(source, folders)
         try:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
-                raise Rejected(f"{source} is not a regular file but {_kind(before)}; only files can be stored")
+                raise Rejected(f"{source} is not a regular file but {kind_of(before)}; only files can be stored")
             if source.mode == "move":
                 self._moved.append((source, before))
             executable = bool(before.st_mode & 0o111)
@@ -298,7 +302,7 @@ class _Intake:
 
     def _store_small(self, source: Source, descriptor: int, before: os.stat_result) -> tuple[bytes, int]:
         content = os.read(descriptor, settings.SMALL_FILE_BYTES + 1)
-        _require_unchanged(source, descriptor, before, len(content))
+        require_unchanged(source, descriptor, before, len(content))
         digest = blake3(content).digest()
         self._progress(len(content))
         if self._has(digest, len(content)):
@@ -321,7 +325,7 @@ class _Intake:
         target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC)
         try:
             digest, size_bytes = _copy_and_hash(descriptor, target, before.st_size, self._progress)
-            _require_unchanged(source, descriptor, before, size_bytes)
+            require_unchanged(source, descriptor, before, size_bytes)
             seal(target)
         finally:
             os.close(target)
@@ -344,7 +348,7 @@ class _Intake:
         if not os.path.samestat(path.stat(), before):
             raise Rejected(f"{source} was replaced while it was read; nothing was logged; try again")
         digest = hash_file(descriptor, before.st_size)
-        _require_unchanged(source, descriptor, before, before.st_size)
+        require_unchanged(source, descriptor, before, before.st_size)
         self._progress(before.st_size)
         if self._has(digest, before.st_size):
             path.unlink()
@@ -363,43 +367,6 @@ class _Intake:
         asked = {digest: found.st_size for digest, found in zip(digests, stats, strict=True) if digest is not None}
         held = self._pool.holds(list(asked.items()))
         return {digest for digest, is_held in zip(asked, held, strict=True) if is_held}
-
-
-def _stat_source(source: Source, folders: Folders) -> os.stat_result:
-    if source.follow:
-        return os.stat(str(source))  # noqa: PTH116
-    folder, name = folders.enter(source.path)
-    try:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except OSError as error:
-        error.filename = str(source)
-        raise
-
-
-def _open_source(source: Source, folders: Folders) -> int:
-    """Open a source for reading without waiting on a FIFO and, unless asked, without following a link."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-    try:
-        if source.follow:
-            return os.open(str(source), flags)
-        folder, name = folders.enter(source.path)
-        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise Rejected(
-                f"{source} is a symbolic link; pass symlinks='follow' to store the file it points to, or exclude it"
-            ) from error
-        if error.errno == errno.ENXIO:
-            raise Rejected(f"{source} is a socket or a device; only files can be stored") from error
-        if error.filename is not None:
-            error.filename = str(source)
-        raise
-
-
-def _require_unchanged(source: Source, descriptor: int, before: os.stat_result, read_bytes: int) -> None:
-    after = os.fstat(descriptor)
-    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns) or read_bytes != before.st_size:
-        raise Rejected(f"{source} changed while it was read; nothing was logged; log it when its writer has finished")
 
 
 def _copy_and_hash(source: int, target: int, size_bytes: int, progress: Progress) -> tuple[bytes, int]:
@@ -454,15 +421,3 @@ def _copy_step(source: int, target: int, offset: int, step_bytes: int) -> int:
             break
         done += count
     return done
-
-
-def _kind(found: os.stat_result) -> str:
-    kinds = {
-        stat.S_IFDIR: "a folder (use add_dir)",
-        stat.S_IFIFO: "a FIFO",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a character device",
-        stat.S_IFBLK: "a block device",
-        stat.S_IFLNK: "a symbolic link",
-    }
-    return kinds.get(stat.S_IFMT(found.st_mode), "something else")

@@ -11,8 +11,9 @@ from runicorn_es.cold import Packs
 from runicorn_es.layout import Layout
 from runicorn_es.pool import Pool, create_pool
 from runicorn_es.pool.hashed import HashedBlobs
-from runicorn_es.pool.ingest import Source, Stored, taking_in
+from runicorn_es.pool.ingest import Stored, taking_in
 from runicorn_es.pool.materialize import Wanted, materialize
+from runicorn_es.pool.sources import Source
 from runicorn_es.pool.usage import Usage
 from runicorn_es.tables import MemoryTables
 

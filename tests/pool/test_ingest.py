@@ -14,7 +14,8 @@ from given import file
 from runicorn_es import durable, settings
 from runicorn_es.errors import Busy, Rejected, WriteFailed
 from runicorn_es.pool import BLOB_MTIME_NS
-from runicorn_es.pool.ingest import Source, taking_in
+from runicorn_es.pool.ingest import taking_in
+from runicorn_es.pool.sources import Source
 
 from .conftest import NoCache, digest_of
 
@@ -89,6 +90,59 @@ def test_files_are_stored_in_the_order_they_were_given(pool, tmp_path):
     stored = pool.take(*files)
 
     assert [one.digest for one in stored] == [digest_of(content) for content in contents]
+
+
+def many(folder: Path, count: int) -> list[Path]:
+    """Make more small files than are read before the first are staged, each with its own content."""
+    folder.mkdir()
+    for number in range(count):
+        (folder / f"{number:04d}").write_bytes(b"%d" % number)
+    return sorted(folder.iterdir())
+
+
+def test_many_small_files_are_stored_in_order_and_equal_ones_once(pool, tmp_path):
+    sources = many(tmp_path / "many", 1000)
+    equal = tmp_path / "equal"
+    equal.write_bytes(b"7")
+
+    stored = pool.take(*sources, equal)
+
+    assert [one.digest for one in stored] == [digest_of(path.read_bytes()) for path in [*sources, equal]]
+    assert stored[7].added_bytes == 1
+    assert stored[-1].added_bytes == 0
+    assert len(pool.blobs()) == 1000
+
+
+def test_a_disk_that_is_full_behind_the_reader_ends_it(pool, tmp_path, monkeypatch):
+    sources = many(tmp_path / "many", 1000)
+    write, written = durable.write_all, []
+
+    def fill(descriptor: int, content: bytes) -> None:
+        written.append(content)
+        if len(written) == 200:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(descriptor, content)
+
+    monkeypatch.setattr(durable, "write_all", fill)
+    with pytest.raises(OSError, match="No space left"):
+        pool.take(*sources)
+
+    assert pool.blobs() == {}
+    assert list(pool.layout.incoming.iterdir()) == []
+    # It did not go on for long.
+    assert len(written) < 500
+
+
+def test_what_cannot_be_read_among_many_ends_it_when_the_disk_is_at_rest(pool, tmp_path):
+    sources = many(tmp_path / "many", 1000)
+    sources[900].unlink()
+    os.mkfifo(sources[900])
+
+    with pytest.raises(Rejected, match="FIFO"):
+        pool.take(*sources)
+
+    assert pool.blobs() == {}
+    assert list(pool.layout.incoming.iterdir()) == []
 
 
 @pytest.mark.usefixtures("small_steps")
