@@ -63,8 +63,13 @@ class Store(Notary):
 
     def _begin_in_this_process(self) -> None:
         super()._begin_in_this_process()
-        if not self.is_read_only:
-            self._finish_purges()
+        try:
+            if not self.is_read_only:
+                self._finish_purges()
+        except BaseException:
+            # Nobody could close it, and tables that failed are made anew only when the last of their users is gone.
+            self._tables.close()
+            raise
 
     def _finish_purges(self) -> None:
         """Carry out what purges that died have left, unless somebody is at it."""

@@ -1110,6 +1110,22 @@ def test_a_store_whose_empty_folders_were_lost_goes_on(store, tmp_path):
         assert again.stats().pool_bytes > 0
 
 
+def test_a_store_that_could_not_be_opened_has_no_tables_open(store, monkeypatch):
+    root = store.layout.root
+    store.close()
+
+    def fail(view: object) -> None:
+        raise TablesFailed("the projections failed")
+
+    monkeypatch.setattr("runicorn_es.queries.unfinished_purges", fail)
+    with pytest.raises(TablesFailed):
+        rn.open_store(root)
+
+    # Else they would be made anew for nobody in this process.
+    held = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
+    assert [path for path in held if path.is_relative_to(root / "projections")] == []
+
+
 def test_projections_that_were_lost_while_a_store_is_open_do_not_stop_it(store):
     version(store)
     shutil.rmtree(store.layout.projections)
