@@ -5,14 +5,12 @@ Invariants:
 - A call that changes something returns only after its batch is durable; one that finds nothing to change, only after
   what it found is durable. The sync comes after the lock: others write meanwhile, and threads share one.
 - What is signed is durable, and continues what was signed before.
-- The tables' cursor is written in the same transaction as the rows; it may lag behind the log, never lead.
 - After a write or a sync has failed, this object writes no more.
 """
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
-import errno
 import os
 from pathlib import Path
 from threading import Lock
@@ -28,17 +26,18 @@ from runicorn_es.cold import Packs
 from runicorn_es.commands import MAKING_ROOM, Command, CreateStore, NoteRecovery, Undo
 from runicorn_es.errors import Busy, Damaged, DiskFull, Rejected, RunicornError, Unknown, WriteFailed
 from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded
+from runicorn_es.folded import FoldedTables
 from runicorn_es.layout import Layout
-from runicorn_es.log import START, Entry, Log, Pending, Position, Record
+from runicorn_es.log import START, Entry, Log, Pending, Position
 from runicorn_es.log.record import BLANKABLE, COMPRESSED, PAGE
 from runicorn_es.moments import AsOf, Instant, Kept, Moment, meaning
-from runicorn_es.pool import Pool, stat_cache
+from runicorn_es.pool import Pool
 from runicorn_es.pool.hashed import HashedBlobs
 from runicorn_es.pool.usage import Usage
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.queries import Tip, View
 from runicorn_es.signing import Head, Keys, Signer, claimed_head
-from runicorn_es.tables import MemoryTables, Reader, Tables, TablesFailed, Writer
+from runicorn_es.tables import Reader, TablesFailed, Writer
 from runicorn_es.turns import SharedTurn, TurnFailed, WaitedTooLong
 
 
@@ -111,19 +110,7 @@ class Ledger:
         The new rows take the place of the old in one step. Raises Damaged where the log is damaged; then the old stay.
         """
         with self._writing() as position:
-            anew = MemoryTables()
-            # The tables are a witness themselves of how far the log could once be read.
-            self._log.require_acknowledged(self._fold_into(anew), position.index)
-            with self._tables.writing() as out, anew.reading() as wanted:
-                old = {key: value for key, value in out.scan(b"") if not key.startswith(stat_cache.PREFIX)}
-                new = dict(wanted.scan(b""))
-                differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-                for key in differing:
-                    if key in new:
-                        out.put(key, new[key])
-                    else:
-                        out.delete(key)
-        return differing
+            return self._tables.rebuild(position)
 
     def forget(self, blanked: Sequence[int], digests: Collection[bytes]) -> None:
         """Blank the payloads of these records, and make the tables anew without what they remember of these blobs.
@@ -135,7 +122,7 @@ class Ledger:
             with self.reading() as view:
                 places = [view.place_of(index) for index in blanked]
             self._log.blank(blanked, places)
-            self._make_tables_anew(digests)
+            self._tables.make_anew_without(digests)
 
     @contextmanager
     def reading(self, as_of: AsOf | None = None) -> Iterator[View]:
@@ -144,10 +131,10 @@ class Ledger:
         Raises Rejected when there was no such moment.
         """
         self._require_open()
-        if self._log.has_more(self._position):
-            self._catch_up()
+        if self._tables.is_behind():
+            self._tables.catch_up()
         try:
-            with self._working_rows() as rows:
+            with self._tables.reading_or_mended() as rows:
                 view = View(rows, self._log)
                 if as_of is None:
                     yield view
@@ -156,7 +143,7 @@ class Ledger:
                     with _said_of(moment):
                         yield view.as_of(moment.position)
         except Contradiction:
-            tables.distrust(self.layout.boot)
+            self._tables.distrust()
             raise
 
     def moment(self, as_of: AsOf) -> Moment:
@@ -217,43 +204,24 @@ class Ledger:
 
     def _begin_in_this_process(self) -> None:
         self._pid = os.getpid()
-        self._tables: Tables
         self._log = Log(self.layout, self.identity.raw_id)
         self._thread_lock = Lock()
         self._turn = SharedTurn(self._carry_out_durably)
-        self._position = START
         # Up to where this object has written, or found what others wrote, and the head there.
         self._reached = START, Head(0, merkle.root([]))
         # The checkpoint that was last found to be continued by the log, and its head.
         self._continued: tuple[bytes, Head | None] = b"", None
         if self.layout.blanking.exists():
             self._finish_blanking()
-        self._tables = self._open_tables()
+        self._tables = FoldedTables(self.layout, self.identity.store_id, self._log, in_memory=self.is_read_only)
         try:
-            self._catch_up_or_begin_anew()
+            self._tables.catch_up_or_begin_anew()
             self._require_acknowledged()
-            if not self.is_read_only and self._position == START:
+            if not self.is_read_only and self._tables.position == START:
                 self.execute_all([CreateStore(self.identity.raw_id, settings.FORMAT_VERSION)])
         except BaseException:
             self._tables.close()
             raise
-
-    def _open_tables(self) -> Tables:
-        if self.is_read_only:
-            return MemoryTables()
-        identity = projections.identity(self.identity.store_id)
-        try:
-            opened = tables.open_tables(self.layout.tables, self.layout.boot, identity)
-        except TablesFailed:
-            return MemoryTables()
-        except OSError as error:
-            # On a full disk the store must stay readable, and small enough to be cleaned up.
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-                raise
-            return MemoryTables()
-        # Who forgets a store, as most do with that of a finished run, closes it.
-        tables.close_when_forgotten(self, opened)
-        return opened
 
     def _finish_blanking(self) -> None:
         """Do what a purge that died had noted: until then, the log cannot be read."""
@@ -265,51 +233,15 @@ class Ledger:
             self._log.finish_blanking()
             tables.wipe(self.layout.tables, self.layout.boot)
 
-    def _make_tables_anew(self, digests: Collection[bytes]) -> None:
-        """Fold all tables anew, and take along what is only remembered, but for these blobs."""
-        old = self._tables
-        if isinstance(old, MemoryTables):
-            # Those of the folder, which we could not open or are a parent's, hold it all the same.
-            tables.wipe(self.layout.tables, self.layout.boot)
-            return
-        # Others in this process may be reading the old ones; the last of them closes them.
-        tables.close_when_forgotten(old, old)
-        tables.wipe(self.layout.tables, self.layout.boot)
-        new = self._open_tables()
-        try:
-            self._fold_into(new)
-            with old.reading() as remembered, new.writing() as out:
-                for key, row in remembered.scan(stat_cache.PREFIX):
-                    if stat_cache.digest_of(key, row) not in digests:
-                        out.put(key, row)
-        except TablesFailed:
-            new = MemoryTables()
-            self._fold_into(new)
-        self._tables = new
-
-    def _catch_up_or_begin_anew(self) -> None:
-        with suppress(TablesFailed, Contradiction):
-            self._catch_up()
-            return
-        self._tables.close()
-        tables.distrust(self.layout.boot)
-        self._tables = self._open_tables()
-        with suppress(TablesFailed, Contradiction):
-            self._catch_up()
-            return
-        self._tables.close()
-        self._tables = MemoryTables()
-        self._catch_up()
-
     def _require_acknowledged(self) -> None:
         """Raise Damaged when the log ends before its checkpoint. A torn tail behind it is the next writer's affair."""
         claimed = claimed_head(durable.read_small_file(self.layout.checkpoint), self.identity.origin)
-        if claimed is None or claimed.size <= self._position.index:
+        if claimed is None or claimed.size <= self._tables.position.index:
             return
         # The checkpoint may speak of a batch that was appended since we caught up.
-        self._catch_up()
-        if claimed.size > self._position.index:
-            self._log.require_acknowledged(self._position, self._acknowledged())
+        position = self._tables.catch_up()
+        if claimed.size > position.index:
+            self._log.require_acknowledged(position, self._acknowledged())
 
     def _acknowledged(self) -> int:
         """Return how many records the checkpoint proves to have been acknowledged.
@@ -367,17 +299,17 @@ class Ledger:
 
     def _end_of_log(self) -> Position:
         """Return where the log ends, with the tables caught up and no torn tail. The lock must be held."""
-        position = self._position
+        position = self._tables.position
         # Where nothing follows is the end, however old the position is; and the tables were folded up to it.
         if self._log.is_held_end(position):
             return position
         # Whoever appended since has folded that, too.
-        with self._working_rows() as rows:
+        with self._tables.reading_or_mended() as rows:
             position = projections.cursor(rows) or START
         if self._log.is_held_end(position):
-            self._position = position
+            self._tables.position = position
             return position
-        return self._recover(self._catch_up())
+        return self._recover(self._tables.catch_up())
 
     @contextmanager
     def _poisoned_by(self, kind: type[OSError]) -> Iterator[None]:
@@ -410,43 +342,14 @@ class Ledger:
         note = NoteRecovery(cut.segment, cut.offset, cut.size_bytes, cut.quarantine)
         return self._carry_out([Request(note)], position, are_one=True)
 
-    @contextmanager
-    def _working_rows(self) -> Iterator[Reader]:
-        """Open the tables; where they fail, what was only remembered may have broken them, open others in memory."""
-        with ExitStack() as opened:
-            try:
-                rows = opened.enter_context(self._tables.reading())
-            except TablesFailed:
-                self._tables = MemoryTables()
-                self._position = self._fold_into(self._tables)
-                rows = opened.enter_context(self._tables.reading())
-            yield rows
-
     def _reading_rows(self) -> AbstractContextManager[Reader]:
         """Open the tables that are in use now: they may be others than a moment ago."""
-        self._follow_tables()
+        self._tables.follow()
         return self._tables.reading()
 
     def _writing_rows(self) -> AbstractContextManager[Writer]:
-        self._follow_tables()
+        self._tables.follow()
         return self._tables.writing()
-
-    def _follow_tables(self) -> None:
-        """Leave tables that a purge, in another process or by another object, has made anew: they keep what was purged.
-
-        Whatever is folded is folded into each of them; but what is only remembered has to be remembered by all.
-        """
-        old = self._tables
-        if tables.are_current(old):
-            return
-        tables.close_when_forgotten(old, old)
-        new = self._open_tables()
-        try:
-            self._fold_into(new)
-        except TablesFailed:
-            new = MemoryTables()
-            self._fold_into(new)
-        self._tables = new
 
     def _answer_to(self, request: "Request") -> tuple[Event, ...] | None:
         """Have a request carried out, together with those of other threads, and return the events once durable."""
@@ -490,14 +393,12 @@ class Ledger:
                     self._log.write(pending)
                     is_written = True
         except TablesFailed:
-            # The old tables may be in use by other threads, and are left open.
-            self._tables = MemoryTables()
-            self._fold_into(self._tables)
+            self._tables.begin_in_memory()
             if not is_written:
                 return self._carry_out(requests, position, are_one=are_one)
             with self._tables.reading() as rows:
                 head = Head(*queries.head(View(rows, self._log)))
-        self._position = pending.end
+        self._tables.position = pending.end
         self._reached = pending.end, head
         return pending.end
 
@@ -621,25 +522,6 @@ class Ledger:
             )
         return None
 
-    def _catch_up(self) -> Position:
-        self._follow_tables()
-        position = self._fold_into(self._tables)
-        self._position = position
-        return position
-
-    def _fold_into(self, target: Tables) -> Position:
-        """Fold what the log has beyond the tables' cursor; returns the position reached."""
-        while True:
-            with target.writing() as out:
-                position = begin = projections.cursor(out) or START
-                for records, behind in _in_bulk(self._log.batches(position)):
-                    projections.fold(records, behind, out)
-                    position = behind
-                    if position.index - begin.index >= settings.REFOLD_RECORDS_PER_TRANSACTION:
-                        break
-                else:
-                    return position
-
     def _signer(self) -> Signer:
         return self._keys.signer(self._ambient.token, self._ambient.passphrase)
 
@@ -656,16 +538,3 @@ def _said_of(moment: Moment) -> Iterator[None]:
         yield
     except Unknown as error:
         raise type(error)(f"as of #{moment.position}: {error}") from error
-
-
-def _in_bulk(batches: Iterator[tuple[list[Record], Position]]) -> Iterator[tuple[list[Record], Position]]:
-    """Yield the same records in runs of several batches: sums and cursors are then written once for all of them."""
-    bulk: list[Record] = []
-    position = START
-    for records, position in batches:
-        bulk += records
-        if len(bulk) >= settings.FOLD_RECORDS_AT_ONCE:
-            yield bulk, position
-            bulk = []
-    if bulk:
-        yield bulk, position
