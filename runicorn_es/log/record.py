@@ -27,7 +27,7 @@ FRAME = struct.Struct("<III")
 _LENGTHS = struct.Struct("<II")
 
 
-class Header(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class Header(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """What is said of a record in the clear and for ever; the leaf of the Merkle tree is its hash."""
 
     index: int
@@ -38,7 +38,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     commitment: bytes
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A record on its way into the log: everything but its place, its time and its chain."""
 
     subject: str
@@ -46,7 +46,7 @@ class Entry(msgspec.Struct, frozen=True):
     flags: int = 0
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """A record of the log. ``segment`` is the first index of its segment, ``offset`` counts bytes in that file."""
 
     index: int
