@@ -35,10 +35,12 @@ class Witness:
         self._signer = signer
         # The checkpoint that was last found to be continued by the log, and its head.
         self._continued: tuple[bytes, Head | None] = b"", None
+        # The one that was last read, and the head it claims.
+        self._read: tuple[bytes, Head | None] = b"", None
 
     def claimed_size(self) -> int:
         """Return how many records the checkpoint says were acknowledged, unverified; 0 where it says nothing."""
-        claimed = claimed_head(durable.read_small_file(self._path), self._origin)
+        claimed = self._claimed(durable.read_small_file(self._path))
         return claimed.size if claimed else 0
 
     def acknowledged(self) -> int:
@@ -57,7 +59,7 @@ class Witness:
         text = durable.read_small_file(self._path)
         if text == self._continued[0]:
             return self._continued[1]
-        claimed = claimed_head(text, self._origin)
+        claimed = self._claimed(text)
         if claimed is None:
             return None
         is_continued = tip.root_at(claimed.size) == claimed.root
@@ -85,7 +87,7 @@ class Witness:
         def is_signed(present: bytes) -> bool:
             known, claimed = self._continued
             if present != known:
-                claimed = claimed_head(present, self._origin)
+                claimed = self._claimed(present)
             if claimed is None or claimed.size < head.size:
                 return False
             return present == known or self._is_believed(present, claimed)
@@ -122,6 +124,14 @@ class Witness:
         if end is None or end.index <= position.index or end.segment != position.segment:
             return position, head
         return end, newest
+
+    def _claimed(self, text: bytes) -> Head | None:
+        """Return the head that a checkpoint claims, unverified; who waits for another one reads the same many times."""
+        known, claimed = self._read
+        if text != known:
+            claimed = claimed_head(text, self._origin)
+            self._read = text, claimed
+        return claimed
 
     def _is_believed(self, checkpoint: bytes, claimed: Head) -> bool:
         """Return whether a checkpoint is that of our log; what the tables know is asked before the signature is."""

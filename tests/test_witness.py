@@ -12,6 +12,8 @@ import pytest
 from given import version
 import runicorn_es as rn
 from runicorn_es import durable, settings
+from runicorn_es.commands import SetAlias
+from runicorn_es.names import parse_reference
 from runicorn_es.signing import claimed_head
 
 
@@ -137,6 +139,31 @@ def test_a_sync_that_failed_for_one_is_done_for_no_other(stores, disk):
     assert [type(writer.failure) for writer in writers] == [OSError, type(None)]
     assert len(disk.begun) == 2
     assert claimed_size(stores[0]) == size + 2
+
+
+def test_a_thread_that_waited_while_another_ones_sync_failed_syncs_no_more(stores, disk):
+    store = stores[0]
+    writer = Writer(store, "alias-0")
+    assert disk.is_syncing.wait(30)
+    failures: list[BaseException] = []
+
+    def write_all() -> None:
+        try:
+            # Not in the turn that threads share: it has one of its own.
+            store.execute_all([SetAlias(parse_reference("m"), "alias-1")])
+        except OSError as error:
+            failures.append(error)
+
+    thread = Thread(target=write_all)
+    thread.start()
+    wait_until(lambda: "alias-1" in [row.alias for row in stores[1].aliases("m")])
+    disk.fails = True
+    disk.may_sync.set()
+    writer.join()
+    thread.join(30)
+
+    assert [type(writer.failure), *map(type, failures)] == [OSError, rn.WriteFailed]
+    assert len(disk.begun) == 1
 
 
 def test_who_is_stopped_in_the_middle_of_a_sync_keeps_nobody_waiting(stores, disk, monkeypatch):
