@@ -15,7 +15,6 @@ from measure import medians, number_argument, report, report_figure, workplace
 
 import runicorn_es as rn
 from runicorn_es import durable, merkle
-from runicorn_es.aside import aside
 from runicorn_es.layout import Layout
 from runicorn_es.log import START, Entry, Log
 from runicorn_es.signing import Head, Signer
@@ -112,10 +111,15 @@ def _signed_appends(store: rn.Store, size_bytes: int) -> Callable[[int], None]:
         nonlocal position
         [record], end = log.append([Entry("m:v1", bytes(size_bytes - 110))], position, time.time_ns())
         merkle.add(frontier, position.index, record.leaf)
-        signing = aside(lambda: signer.sign(Head(end.index, merkle.root_of_frontier(frontier))).encode())
-        log.sync(end)
-        checkpoint = signing()
-        durable.update_file(layout.checkpoint, lambda _: checkpoint, wait_s=1)
+        head = Head(end.index, merkle.root_of_frontier(frontier))
+
+        def sign(_: bytes) -> bytes:
+            # Signed while the disk writes, as the ledger does.
+            checkpoint = signer.sign(head).encode()
+            log.sync(end)
+            return checkpoint
+
+        durable.update_file(layout.checkpoint, sign, wait_s=1)
         position = end
 
     return append

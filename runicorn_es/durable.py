@@ -33,6 +33,7 @@ _SMALL_FILE_BYTES = 64 * 1024
 _PARTS_MAX = 512
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
 
 # The descriptors of locks held by this process. A forked child shares them, and would keep its parent's locks.
 _held: set[int] = set()
@@ -139,9 +140,7 @@ def sync_filesystem(folder: Path, descriptor: int | None = None) -> None:
 
 def start_writing_back(descriptor: int, offset: int, size_bytes: int) -> None:
     """Ask the kernel to begin writing this range to the disk, without waiting. Only a hint: it may do nothing."""
-    _libc.sync_file_range(
-        descriptor, ctypes.c_int64(offset), ctypes.c_int64(size_bytes), ctypes.c_uint(_SYNC_FILE_RANGE_WRITE)
-    )
+    _libc.sync_file_range(descriptor, offset, size_bytes, _SYNC_FILE_RANGE_WRITE)
 
 
 def write_file(path: Path, content: bytes, *, mode: int = _PUBLIC_MODE) -> None:
@@ -204,21 +203,41 @@ def read_small_file(path: Path) -> bytes:
         os.close(descriptor)
 
 
-def update_file(path: Path, change: Callable[[bytes], bytes | None], *, wait_s: float) -> None:
+def update_file(
+    path: Path,
+    change: Callable[[bytes], bytes | None],
+    *,
+    wait_s: float,
+    is_enough: Callable[[bytes], bool] = lambda _: False,
+) -> None:
     """Write a small file in place, at once for every process, without waiting for the disk.
 
     ``change`` is given its content, while nobody else updates it, and returns the new one, or None to leave it. Up to
     512 bytes it is one sector, and after a power cut the old or the new one. Replacing the file by a rename would make
-    ext4 write it back on the spot, which costs as much as a sync. Raises Busy after the wait.
+    ext4 write it back on the spot, which costs as much as a sync. While another updates it, ``is_enough`` is asked
+    whether what it has become will do. Raises Busy after the wait.
     """
-    with _open_lock(path, os.O_RDWR | os.O_CREAT) as descriptor:
-        _poll_for(descriptor, path, wait_s=wait_s)
+    descriptor = _open_lock(path, os.O_RDWR | os.O_CREAT)
+    try:
+        deadline = time.monotonic() + wait_s
+        pause_s = _WAIT_FIRST_S
+        while not _try_lock(descriptor, fcntl.LOCK_EX, path):
+            if is_enough(os.pread(descriptor, _SMALL_FILE_BYTES, 0)):
+                return
+            if time.monotonic() >= deadline:
+                raise _busy(descriptor, path, wait_s)
+            # Waiters who all sleep the same time would all wake at the same time.
+            time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+            pause_s = min(pause_s * 1.5, _WAIT_MOST_S)
         present = os.pread(descriptor, _SMALL_FILE_BYTES, 0)
         content = change(present)
         if content is not None:
             write_all_at(descriptor, content, 0)
             if len(content) < len(present):
                 os.ftruncate(descriptor, len(content))
+    finally:
+        _release(descriptor)
+        _close_lock(descriptor)
 
 
 def remove_file(path: Path) -> None:
@@ -252,7 +271,8 @@ def locked(path: Path, *, wait_s: float, holder: str) -> Iterator[int]:
     seconds. The descriptor is of its own for each call, so threads of one process exclude each other as well. Who
     waits sleeps, and is woken when the lock is released.
     """
-    with _open_lock(path, os.O_RDWR | os.O_CREAT) as descriptor:
+    descriptor = _open_lock(path, os.O_RDWR | os.O_CREAT)
+    try:
         if not _try_lock(descriptor, fcntl.LOCK_EX, path):
             _wait_for(descriptor, path, wait_s=wait_s)
         # Only for messages: a torn or stale holder misleads nobody, for the lock itself is the kernel's.
@@ -263,34 +283,57 @@ def locked(path: Path, *, wait_s: float, holder: str) -> Iterator[int]:
         finally:
             if _release(descriptor):
                 bell.ring(descriptor)
+    finally:
+        _close_lock(descriptor)
 
 
 def holder_of(path: Path) -> str | None:
     """Return who holds the exclusive lock of this file, in words; None when nobody does, or there is no such file."""
     try:
-        with _open_lock(path, os.O_RDONLY) as descriptor:
-            if _try_lock(descriptor, fcntl.LOCK_SH, path):
-                _release(descriptor)
-                return None
-            return _holder_in(descriptor)
+        descriptor = _open_lock(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
+    try:
+        return None if _try_lock(descriptor, fcntl.LOCK_SH, path) else _holder_in(descriptor)
+    finally:
+        _release(descriptor)
+        _close_lock(descriptor)
 
 
 @contextmanager
 def leased(folder: Path, *, exclusive: bool = False, wait_s: float = 0.0) -> Iterator[None]:
     """Hold a shared (or exclusive) flock on a folder itself for the length of the block. Raises Busy after the wait."""
-    with _open_lock(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+    lease = Lease(folder)
+    try:
+        lease.take(exclusive=exclusive, wait_s=wait_s)
+        yield
+    finally:
+        lease.give_up()
+
+
+class Lease:
+    """A shared (or exclusive) flock on a folder itself, for what is not the length of a block."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._descriptor: int | None = None
+
+    def take(self, *, exclusive: bool = False, wait_s: float = 0.0) -> None:
+        """Get it. Raises Busy after the wait; also then ``give_up`` must be called."""
+        self._descriptor = _open_lock(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
         deadline = time.monotonic() + wait_s
-        while not _try_lock(descriptor, kind, folder):
+        while not _try_lock(self._descriptor, kind, self._folder):
             if time.monotonic() >= deadline:
-                raise Busy(f"{folder} is in use by another process; try again when it has finished")
+                raise Busy(f"{self._folder} is in use by another process; try again when it has finished")
             time.sleep(_WAIT_MOST_S)
-        try:
-            yield
-        finally:
-            _release(descriptor)
+
+    def give_up(self) -> None:
+        """Give it up; nothing happens where it was never asked for."""
+        if self._descriptor is not None:
+            _release(self._descriptor)
+            _close_lock(self._descriptor)
+            self._descriptor = None
 
 
 def _release(descriptor: int) -> bool:
@@ -304,17 +347,17 @@ def _release(descriptor: int) -> bool:
     return is_ours
 
 
-@contextmanager
-def _open_lock(path: Path, flags: int) -> Iterator[int]:
+def _open_lock(path: Path, flags: int) -> int:
     descriptor = os.open(path, flags | os.O_CLOEXEC, _PUBLIC_MODE)
     _held.add(descriptor)
-    try:
-        yield descriptor
-    finally:
-        # In a child that was forked meanwhile, it is closed already, and its number may be another file's.
-        if descriptor in _held:
-            _held.discard(descriptor)
-            os.close(descriptor)
+    return descriptor
+
+
+def _close_lock(descriptor: int) -> None:
+    # In a child that was forked meanwhile, it is closed already, and its number may be another file's.
+    if descriptor in _held:
+        _held.discard(descriptor)
+        os.close(descriptor)
 
 
 def boot_id() -> str | None:
@@ -337,18 +380,6 @@ def _wait_for(descriptor: int, path: Path, *, wait_s: float) -> None:
                 raise _busy(descriptor, path, wait_s)
             # One who dies with the lock rings for nobody.
             listener.wait(min(left_s, _LOOK_AGAIN_S))
-
-
-def _poll_for(descriptor: int, path: Path, *, wait_s: float) -> None:
-    """Get a lock that nobody holds for long, by looking again and again."""
-    deadline = time.monotonic() + wait_s
-    pause_s = _WAIT_FIRST_S
-    while not _try_lock(descriptor, fcntl.LOCK_EX, path):
-        if time.monotonic() >= deadline:
-            raise _busy(descriptor, path, wait_s)
-        # Waiters who all sleep the same time would all wake at the same time.
-        time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
-        pause_s = min(pause_s * 1.5, _WAIT_MOST_S)
 
 
 def _busy(descriptor: int, path: Path, wait_s: float) -> Busy:

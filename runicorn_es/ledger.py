@@ -4,15 +4,12 @@ Invariants:
 - Whoever appends holds the writer's lock, and has read the log up to its end under that lock.
 - A call that changes something returns only after its batch is durable; one that finds nothing to change, only after
   what it found is durable. The sync comes after the lock: others write meanwhile, and threads share one.
-- What is signed is durable, and continues what was signed before.
-- The tables' cursor is written in the same transaction as the rows; it may lag behind the log, never lead.
 - After a write or a sync has failed, this object writes no more.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
-import errno
 import os
 from pathlib import Path
 from threading import Lock
@@ -23,23 +20,24 @@ import msgspec
 
 from runicorn_es import codec, decisions, durable, founding, merkle, moments, projections, queries, settings, tables
 from runicorn_es.ambient import SYSTEM, Ambient
-from runicorn_es.aside import aside
 from runicorn_es.cold import Packs
 from runicorn_es.commands import MAKING_ROOM, Command, CreateStore, NoteRecovery, Undo
 from runicorn_es.errors import Busy, Damaged, DiskFull, Rejected, RunicornError, Unknown, WriteFailed
 from runicorn_es.events import BatchAppended, Draft, Event, ReferenceAdded
+from runicorn_es.folded import FoldedTables
 from runicorn_es.layout import Layout
-from runicorn_es.log import START, Entry, Log, Pending, Position, Record
+from runicorn_es.log import START, Entry, Log, Pending, Position
 from runicorn_es.log.record import BLANKABLE, COMPRESSED, PAGE
 from runicorn_es.moments import AsOf, Instant, Kept, Moment, meaning
-from runicorn_es.pool import Pool, stat_cache
+from runicorn_es.pool import Pool
 from runicorn_es.pool.hashed import HashedBlobs
 from runicorn_es.pool.usage import Usage
 from runicorn_es.projections.rows import Contradiction
-from runicorn_es.queries import Tip, View
-from runicorn_es.signing import Head, Keys, Signer, claimed_head
-from runicorn_es.tables import MemoryTables, Reader, Tables, TablesFailed, Writer
+from runicorn_es.queries import View
+from runicorn_es.signing import Head, Keys, Signer
+from runicorn_es.tables import Reader, TablesFailed, Writer
 from runicorn_es.turns import SharedTurn, TurnFailed, WaitedTooLong
+from runicorn_es.witness import Witness
 
 
 class Request(msgspec.Struct, eq=False):
@@ -111,19 +109,7 @@ class Ledger:
         The new rows take the place of the old in one step. Raises Damaged where the log is damaged; then the old stay.
         """
         with self._writing() as position:
-            anew = MemoryTables()
-            # The tables are a witness themselves of how far the log could once be read.
-            self._log.require_acknowledged(self._fold_into(anew), position.index)
-            with self._tables.writing() as out, anew.reading() as wanted:
-                old = {key: value for key, value in out.scan(b"") if not key.startswith(stat_cache.PREFIX)}
-                new = dict(wanted.scan(b""))
-                differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-                for key in differing:
-                    if key in new:
-                        out.put(key, new[key])
-                    else:
-                        out.delete(key)
-        return differing
+            return self._tables.rebuild(position)
 
     def forget(self, blanked: Sequence[int], digests: Collection[bytes]) -> None:
         """Blank the payloads of these records, and make the tables anew without what they remember of these blobs.
@@ -135,7 +121,7 @@ class Ledger:
             with self.reading() as view:
                 places = [view.place_of(index) for index in blanked]
             self._log.blank(blanked, places)
-            self._make_tables_anew(digests)
+            self._tables.make_anew_without(digests)
 
     @contextmanager
     def reading(self, as_of: AsOf | None = None) -> Iterator[View]:
@@ -144,10 +130,10 @@ class Ledger:
         Raises Rejected when there was no such moment.
         """
         self._require_open()
-        if self._log.has_more(self._position):
-            self._catch_up()
+        if self._tables.is_behind():
+            self._tables.catch_up()
         try:
-            with self._working_rows() as rows:
+            with self._tables.reading_or_mended() as rows:
                 view = View(rows, self._log)
                 if as_of is None:
                     yield view
@@ -156,7 +142,7 @@ class Ledger:
                     with _said_of(moment):
                         yield view.as_of(moment.position)
         except Contradiction:
-            tables.distrust(self.layout.boot)
+            self._tables.distrust()
             raise
 
     def moment(self, as_of: AsOf) -> Moment:
@@ -217,43 +203,32 @@ class Ledger:
 
     def _begin_in_this_process(self) -> None:
         self._pid = os.getpid()
-        self._tables: Tables
         self._log = Log(self.layout, self.identity.raw_id)
         self._thread_lock = Lock()
         self._turn = SharedTurn(self._carry_out_durably)
-        self._position = START
+        # When somebody last held the lock, in seconds, and who, in words.
+        self._held_since = 0, ""
         # Up to where this object has written, or found what others wrote, and the head there.
         self._reached = START, Head(0, merkle.root([]))
-        # The checkpoint that was last found to be continued by the log, and its head.
-        self._continued: tuple[bytes, Head | None] = b"", None
         if self.layout.blanking.exists():
             self._finish_blanking()
-        self._tables = self._open_tables()
+        self._tables = FoldedTables(self.layout, self.identity.store_id, self._log, in_memory=self.is_read_only)
+        self._witness = Witness(
+            self.layout.checkpoint,
+            origin=self.identity.origin,
+            keys=self._keys,
+            log=self._log,
+            tables=self._tables,
+            signer=self._signer,
+        )
         try:
-            self._catch_up_or_begin_anew()
+            self._tables.catch_up_or_begin_anew()
             self._require_acknowledged()
-            if not self.is_read_only and self._position == START:
+            if not self.is_read_only and self._tables.position == START:
                 self.execute_all([CreateStore(self.identity.raw_id, settings.FORMAT_VERSION)])
         except BaseException:
             self._tables.close()
             raise
-
-    def _open_tables(self) -> Tables:
-        if self.is_read_only:
-            return MemoryTables()
-        identity = projections.identity(self.identity.store_id)
-        try:
-            opened = tables.open_tables(self.layout.tables, self.layout.boot, identity)
-        except TablesFailed:
-            return MemoryTables()
-        except OSError as error:
-            # On a full disk the store must stay readable, and small enough to be cleaned up.
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-                raise
-            return MemoryTables()
-        # Who forgets a store, as most do with that of a finished run, closes it.
-        tables.close_when_forgotten(self, opened)
-        return opened
 
     def _finish_blanking(self) -> None:
         """Do what a purge that died had noted: until then, the log cannot be read."""
@@ -265,59 +240,15 @@ class Ledger:
             self._log.finish_blanking()
             tables.wipe(self.layout.tables, self.layout.boot)
 
-    def _make_tables_anew(self, digests: Collection[bytes]) -> None:
-        """Fold all tables anew, and take along what is only remembered, but for these blobs."""
-        old = self._tables
-        if isinstance(old, MemoryTables):
-            # Those of the folder, which we could not open or are a parent's, hold it all the same.
-            tables.wipe(self.layout.tables, self.layout.boot)
-            return
-        # Others in this process may be reading the old ones; the last of them closes them.
-        tables.close_when_forgotten(old, old)
-        tables.wipe(self.layout.tables, self.layout.boot)
-        new = self._open_tables()
-        try:
-            self._fold_into(new)
-            with old.reading() as remembered, new.writing() as out:
-                for key, row in remembered.scan(stat_cache.PREFIX):
-                    if stat_cache.digest_of(key, row) not in digests:
-                        out.put(key, row)
-        except TablesFailed:
-            new = MemoryTables()
-            self._fold_into(new)
-        self._tables = new
-
-    def _catch_up_or_begin_anew(self) -> None:
-        with suppress(TablesFailed, Contradiction):
-            self._catch_up()
-            return
-        self._tables.close()
-        tables.distrust(self.layout.boot)
-        self._tables = self._open_tables()
-        with suppress(TablesFailed, Contradiction):
-            self._catch_up()
-            return
-        self._tables.close()
-        self._tables = MemoryTables()
-        self._catch_up()
-
     def _require_acknowledged(self) -> None:
         """Raise Damaged when the log ends before its checkpoint. A torn tail behind it is the next writer's affair."""
-        claimed = claimed_head(durable.read_small_file(self.layout.checkpoint), self.identity.origin)
-        if claimed is None or claimed.size <= self._position.index:
+        claimed_size = self._witness.claimed_size()
+        if claimed_size <= self._tables.position.index:
             return
         # The checkpoint may speak of a batch that was appended since we caught up.
-        self._catch_up()
-        if claimed.size > self._position.index:
-            self._log.require_acknowledged(self._position, self._acknowledged())
-
-    def _acknowledged(self) -> int:
-        """Return how many records the checkpoint proves to have been acknowledged.
-
-        0 when there is none, or one that the store's key did not sign: after a power cut it may be half written.
-        """
-        head = self._keys.trust().head_in(self.layout.checkpoint)
-        return head.size if head else 0
+        position = self._tables.catch_up()
+        if claimed_size > position.index:
+            self._log.require_acknowledged(position, self._witness.acknowledged())
 
     def _require_open(self) -> None:
         if self._is_closed:
@@ -348,8 +279,11 @@ class Ledger:
             with durable.locked(self.layout.lock, wait_s=self._lock_wait_s, holder=self._holder()):
                 # While we waited, another thread may have failed.
                 self._require_writable()
-                with self._poisoned_by(OSError):
+                try:
                     yield self._end_of_log()
+                except OSError as error:
+                    self._note_failure(error)
+                    raise
         finally:
             self._thread_lock.release()
 
@@ -359,25 +293,28 @@ class Ledger:
 
         Until then a lease on the log's folder says that a sync is under way.
         """
-        with ExitStack() as under_way:
+        lease = durable.Lease(self.layout.log)
+        try:
             with self._writing() as position:
-                under_way.enter_context(durable.leased(self.layout.log, wait_s=self._lock_wait_s))
+                lease.take(wait_s=self._lock_wait_s)
                 yield position
             self._sync_and_sign()
+        finally:
+            lease.give_up()
 
     def _end_of_log(self) -> Position:
         """Return where the log ends, with the tables caught up and no torn tail. The lock must be held."""
-        position = self._position
+        position = self._tables.position
         # Where nothing follows is the end, however old the position is; and the tables were folded up to it.
         if self._log.is_held_end(position):
             return position
         # Whoever appended since has folded that, too.
-        with self._working_rows() as rows:
+        with self._tables.reading_or_mended() as rows:
             position = projections.cursor(rows) or START
         if self._log.is_held_end(position):
-            self._position = position
+            self._tables.position = position
             return position
-        return self._recover(self._catch_up())
+        return self._recover(self._tables.catch_up())
 
     @contextmanager
     def _poisoned_by(self, kind: type[OSError]) -> Iterator[None]:
@@ -385,9 +322,12 @@ class Ledger:
         try:
             yield
         except kind as error:
-            if isinstance(error, WriteFailed) or not isinstance(error, RunicornError):
-                self._failure = error
+            self._note_failure(error)
             raise
+
+    def _note_failure(self, error: OSError) -> None:
+        if self._failure is None and (isinstance(error, WriteFailed) or not isinstance(error, RunicornError)):
+            self._failure = error
 
     def _recover(self, position: Position) -> Position:
         """Move a torn tail out of the way; returns the end of the log. The lock must be held, the tables caught up."""
@@ -396,7 +336,7 @@ class Ledger:
             return position
         # Whoever has written and is not done with the sync finishes first; nobody begins, for we hold the lock.
         with durable.leased(self.layout.log, exclusive=True, wait_s=self._lock_wait_s):
-            acknowledged = self._acknowledged()
+            acknowledged = self._witness.acknowledged()
             cut = self._log.cut_tail(position, acknowledged, self._ambient.now_ns())
             if self._log.holds(position):
                 pass
@@ -410,43 +350,14 @@ class Ledger:
         note = NoteRecovery(cut.segment, cut.offset, cut.size_bytes, cut.quarantine)
         return self._carry_out([Request(note)], position, are_one=True)
 
-    @contextmanager
-    def _working_rows(self) -> Iterator[Reader]:
-        """Open the tables; where they fail, what was only remembered may have broken them, open others in memory."""
-        with ExitStack() as opened:
-            try:
-                rows = opened.enter_context(self._tables.reading())
-            except TablesFailed:
-                self._tables = MemoryTables()
-                self._position = self._fold_into(self._tables)
-                rows = opened.enter_context(self._tables.reading())
-            yield rows
-
     def _reading_rows(self) -> AbstractContextManager[Reader]:
         """Open the tables that are in use now: they may be others than a moment ago."""
-        self._follow_tables()
+        self._tables.follow()
         return self._tables.reading()
 
     def _writing_rows(self) -> AbstractContextManager[Writer]:
-        self._follow_tables()
+        self._tables.follow()
         return self._tables.writing()
-
-    def _follow_tables(self) -> None:
-        """Leave tables that a purge, in another process or by another object, has made anew: they keep what was purged.
-
-        Whatever is folded is folded into each of them; but what is only remembered has to be remembered by all.
-        """
-        old = self._tables
-        if tables.are_current(old):
-            return
-        tables.close_when_forgotten(old, old)
-        new = self._open_tables()
-        try:
-            self._fold_into(new)
-        except TablesFailed:
-            new = MemoryTables()
-            self._fold_into(new)
-        self._tables = new
 
     def _answer_to(self, request: "Request") -> tuple[Event, ...] | None:
         """Have a request carried out, together with those of other threads, and return the events once durable."""
@@ -490,14 +401,12 @@ class Ledger:
                     self._log.write(pending)
                     is_written = True
         except TablesFailed:
-            # The old tables may be in use by other threads, and are left open.
-            self._tables = MemoryTables()
-            self._fold_into(self._tables)
+            self._tables.begin_in_memory()
             if not is_written:
                 return self._carry_out(requests, position, are_one=are_one)
             with self._tables.reading() as rows:
                 head = Head(*queries.head(View(rows, self._log)))
-        self._position = pending.end
+        self._tables.position = pending.end
         self._reached = pending.end, head
         return pending.end
 
@@ -507,7 +416,7 @@ class Ledger:
         tip = queries.tip(view)
         # What cannot be signed is not written.
         self._signer()
-        signed = self._require_continued(tip)
+        signed = self._witness.require_continued(tip)
         is_overlapping = tip.size != (signed.size if signed else 0)
         time_ns = max(self._ambient.now_ns(), tip.time_ns)
         for request in requests:
@@ -541,112 +450,49 @@ class Ledger:
         return decisions.decide(request.command, view)
 
     def _entries(self, drafts: Sequence[Draft], request: "Request") -> list[Entry]:
+        """Encode the records of a batch; the first that holds neither files nor references says who appends it."""
         entries = []
-        for draft in self._with_actor(drafts, request):
-            payload, is_compressed = codec.encode(draft.events, self._ambient.token(codec.SALT_BYTES))
+        is_signed = False
+        for draft in drafts:
+            events = draft.events
+            if not (is_signed or draft.is_page or isinstance(events[0], ReferenceAdded)):
+                events = self._appended(request), *events
+                is_signed = True
+            payload, is_compressed = codec.encode(events, self._ambient.token(codec.SALT_BYTES))
             flags = COMPRESSED * is_compressed | PAGE * draft.is_page | BLANKABLE * draft.is_blankable
             entries.append(Entry(draft.subject, payload, flags))
         return entries
 
-    def _sync_and_sign(self) -> None:
-        # A sync that failed is never tried again.
-        self._require_writable()
-        position, head = self._reached
-        # Signed while the disk writes, and seen by nobody before the disk is done.
-        signing = aside(lambda: self._signer().sign(head))
-        with self._poisoned_by(OSError):
-            try:
-                self._log.sync(position)
-            finally:
-                signed = signing()
-            self._publish(head, signed.encode())
-
-    def _publish(self, head: Head, signed: bytes) -> None:
-        """Let everybody see a signed head, unless they see a later one already."""
-
-        def replace(present: bytes) -> bytes | None:
-            known, claimed = self._continued
-            if present != known:
-                claimed = claimed_head(present, self.identity.origin)
-            is_later = claimed is not None and claimed.size >= head.size
-            if claimed is not None and is_later and (present == known or self._is_believed(present, claimed)):
-                return None
-            self._continued = signed, head
-            return signed
-
-        # Whoever keeps us waiting is about to sign what we wrote.
-        with suppress(Busy):
-            durable.update_file(self.layout.checkpoint, replace, wait_s=1)
-
-    def _is_believed(self, checkpoint: bytes, claimed: Head) -> bool:
-        """Return whether a checkpoint is that of our log; what the tables know is asked before the signature is."""
-        with self._tables.reading() as rows:
-            root = queries.tip(View(rows, self._log)).root_at(claimed.size)
-        return root == claimed.root or self._keys.trust().head_of(checkpoint) is not None
-
-    def _with_actor(self, drafts: Sequence[Draft], request: "Request") -> list[Draft]:
-        """Say who appends the batch, in its first record that holds neither files nor references."""
+    def _appended(self, request: "Request") -> BatchAppended:
         actor = self._ambient.actor()
         undoes = request.command.index if isinstance(request.command, Undo) else None
-        appended = BatchAppended(actor.user, actor.host, actor.pid, request.run, request.key, undoes)
-        signed = list(drafts)
-        for number, draft in enumerate(drafts):
-            if not draft.is_page and not isinstance(draft.events[0], ReferenceAdded):
-                signed[number] = msgspec.structs.replace(draft, events=(appended, *draft.events))
-                break
-        return signed
+        return BatchAppended(actor.user, actor.host, actor.pid, request.run, request.key, undoes)
 
-    def _require_continued(self, tip: Tip) -> Head | None:
-        """Return the head that was signed last; None if none is known.
+    def _sync_and_sign(self) -> None:
+        self._require_writable()
+        position, head = self._reached
+        try:
+            self._witness.vouch(position, head, self._sync)
+        except OSError as error:
+            self._note_failure(error)
+            raise
 
-        Raises Damaged unless the log continues it: two histories are never signed with one key.
-        """
-        text = durable.read_small_file(self.layout.checkpoint)
-        if text == self._continued[0]:
-            return self._continued[1]
-        claimed = claimed_head(text, self.identity.origin)
-        if claimed is None:
-            return None
-        is_continued = tip.root_at(claimed.size) == claimed.root
-        if not is_continued and claimed.size <= tip.size:
-            # Far behind: its writers died between their batches and their checkpoints.
-            is_continued = merkle.root(self._log.leaves(claimed.size)) == claimed.root
-        if is_continued:
-            self._continued = text, claimed
-            return claimed
-        if self._acknowledged():
-            raise Damaged(
-                f"the log has another history than {self.layout.checkpoint} was signed for ({claimed.size} records); "
-                "it was put together from two copies of this store, or rewritten; run `runicorn-es audit`"
-            )
-        return None
-
-    def _catch_up(self) -> Position:
-        self._follow_tables()
-        position = self._fold_into(self._tables)
-        self._position = position
-        return position
-
-    def _fold_into(self, target: Tables) -> Position:
-        """Fold what the log has beyond the tables' cursor; returns the position reached."""
-        while True:
-            with target.writing() as out:
-                position = begin = projections.cursor(out) or START
-                for records, behind in _in_bulk(self._log.batches(position)):
-                    projections.fold(records, behind, out)
-                    position = behind
-                    if position.index - begin.index >= settings.REFOLD_RECORDS_PER_TRANSACTION:
-                        break
-                else:
-                    return position
+    def _sync(self, position: Position) -> None:
+        # A sync that failed is never tried again, also not by a thread that waited meanwhile.
+        self._require_writable()
+        self._log.sync(position)
 
     def _signer(self) -> Signer:
         return self._keys.signer(self._ambient.token, self._ambient.passphrase)
 
     def _holder(self) -> str:
-        actor = self._ambient.actor()
-        since = datetime.fromtimestamp(self._ambient.now_ns() // 1_000_000_000, UTC).isoformat()
-        return f"process {actor.pid} of {actor.user} on {actor.host} since {since}"
+        now_s = self._ambient.now_ns() // 1_000_000_000
+        # The same for all that is written within a second.
+        if self._held_since[0] != now_s:
+            actor = self._ambient.actor()
+            since = datetime.fromtimestamp(now_s, UTC).isoformat()
+            self._held_since = now_s, f"process {actor.pid} of {actor.user} on {actor.host} since {since}"
+        return self._held_since[1]
 
 
 @contextmanager
@@ -656,16 +502,3 @@ def _said_of(moment: Moment) -> Iterator[None]:
         yield
     except Unknown as error:
         raise type(error)(f"as of #{moment.position}: {error}") from error
-
-
-def _in_bulk(batches: Iterator[tuple[list[Record], Position]]) -> Iterator[tuple[list[Record], Position]]:
-    """Yield the same records in runs of several batches: sums and cursors are then written once for all of them."""
-    bulk: list[Record] = []
-    position = START
-    for records, position in batches:
-        bulk += records
-        if len(bulk) >= settings.FOLD_RECORDS_AT_ONCE:
-            yield bulk, position
-            bulk = []
-    if bulk:
-        yield bulk, position

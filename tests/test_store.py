@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 import errno
 import gc
 import os
@@ -14,7 +14,6 @@ import sys
 from threading import Barrier, Event, Thread
 import time
 
-import lmdb
 import pytest
 
 from given import SECOND_NS, content, file, rows, version
@@ -26,8 +25,6 @@ from runicorn_es.events import AliasSet, BatchAppended, FileAdded, VersionCreate
 from runicorn_es.ledger import Request
 from runicorn_es.log.record import OVERLAPPING
 from runicorn_es.names import parse_reference
-from runicorn_es.projections.rows import ARTIFACTS, VERSIONS
-from runicorn_es.tables import MemoryTables, TablesFailed
 
 
 def numbers(store: rn.Store, name: str = "m", **options: bool) -> list[int]:
@@ -923,42 +920,6 @@ def test_of_several_commands_none_is_carried_out_if_one_is_refused(store):
     assert store.audit(tables=True).is_clean
 
 
-@pytest.mark.parametrize("when", ["before the log is written", "after"])
-def test_tables_that_fail_while_requests_are_carried_out_change_no_answer(store, monkeypatch, when):
-    version(store)
-    failing = store._tables
-
-    class Failing:
-        """Tables that fail once: when they are opened for writing, or when what was written is to be kept."""
-
-        @contextmanager
-        def writing(self):
-            if when == "after":
-                with MemoryTables().writing() as nothing:
-                    for key, row in rows_before:
-                        nothing.put(key, row)
-                    yield nothing
-            raise TablesFailed("broken")
-
-        reading = failing.reading
-        close = failing.close
-
-    with store.reading() as view:
-        rows_before = list(view.rows.scan(b""))
-    monkeypatch.setattr(store, "_tables", Failing())
-    requests = [Request(SetAlias(parse_reference(spec), "a-" + spec[-1])) for spec in ("m:v1", "m:v9")]
-
-    store._carry_out_durably(requests)
-
-    assert [type(request.refusal) for request in requests] == [type(None), rn.Unknown]
-    assert [len(request.events or ()) for request in requests] == [1, 0]
-    assert [row.alias for row in store.aliases("m")] == ["a-1"]
-    failing.close()
-    with rn.open_store(store.layout.root) as again:
-        assert [row.alias for row in again.aliases("m")] == ["a-1"]
-        assert again.audit(tables=True).is_clean
-
-
 def test_of_several_threads_requests_only_the_one_that_was_refused_fails(store):
     version(store)
     requests = [Request(SetAlias(parse_reference(spec), "a-" + spec[-1])) for spec in ("m:v1", "m:v9", "m:v1")]
@@ -999,91 +960,7 @@ def test_a_batch_that_was_written_while_another_was_not_durable_says_so(store, m
     assert flags == {"zeroth": False, "first": False, "second": True, "third": False}
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_on_a_full_disk_a_store_without_tables_is_readable(store, fails_once, number):
-    version(store, b"one")
-    store.close()
-    shutil.rmtree(store.layout.projections)
-    fails_once("write_file", number)
-
-    with rn.open_store(store.layout.root) as again:
-        assert content(again, "m") == b"one"
-
-
-@pytest.fixture
-def small_tables(monkeypatch):
-    """So little room for tables that they are full after a few versions."""
-    monkeypatch.setattr(settings, "LMDB_MAP_BYTES", (48 * 1024,))
-
-
-@pytest.mark.usefixtures("small_tables")
-def test_where_tables_are_full_the_log_goes_on_and_nothing_acknowledged_is_lost(tmp_path):
-    with rn.open_store(tmp_path / "store") as store:
-        for number in range(1, 60):
-            assert version(store, b"%d" % number) == number
-        assert numbers(store) == list(range(1, 60))
-        assert store.rebuild() == []
-
-    with rn.open_store(tmp_path / "store") as again:
-        assert numbers(again) == list(range(1, 60))
-        assert version(again, b"more") == 60
-
-
-@pytest.mark.parametrize("kind", [lmdb.DiskError, lmdb.MemoryError, lmdb.Error, lmdb.MapFullError])
-def test_a_store_whose_tables_cannot_be_made_works_from_memory(tmp_path, monkeypatch, kind):
-    with rn.open_store(tmp_path / "store") as store:
-        version(store, b"one")
-    shutil.rmtree(store.layout.projections)
-
-    def fail(*given, **options):
-        raise kind("no room for tables")
-
-    monkeypatch.setattr(lmdb, "open", fail)
-    with rn.open_store(tmp_path / "store") as again:
-        assert content(again, "m") == b"one"
-        assert version(again, b"two") == 2
-        assert content(again, "m") == b"two"
-
-
 # The log is the truth.
-
-
-@pytest.fixture
-def lived_in(store, tmp_path):
-    """A store with a bit of everything, closed, and its rows."""
-    for number in range(4):
-        version(store, b"%d" % number, name=f"m{number % 2}")
-    with rn.init("p", storage=store.layout.root) as run:
-        run.use_artifact("m0")
-        run.log_artifact(rn.Artifact("made", "model").add_file(file(tmp_path / "f")), aliases=["best"])
-    store.alias("m0:v1", "production")
-    store.delete("m1:v2")
-    found = rows(store)
-    store.close()
-    return found
-
-
-def test_without_projections_a_store_answers_the_same_row_by_row(store, lived_in):
-    shutil.rmtree(store.layout.projections)
-
-    with rn.open_store(store.layout.root) as again:
-        assert rows(again) == lived_in
-    with rn.open_store(store.layout.root, read_only=True) as reader:
-        assert rows(reader) == lived_in
-
-
-def test_rebuilding_says_which_rows_differed_and_mends_them(store, lived_in):
-    with rn.open_store(store.layout.root) as harmed:
-        assert harmed.rebuild() == []
-        with harmed._tables.writing() as out:
-            changed, lost = VERSIONS.key("m0", 1), ARTIFACTS.key("m1")
-            out.put(changed, b"wrong")
-            out.delete(lost)
-            out.put(b"zzz", b"never there")
-
-        assert harmed.rebuild() == sorted([changed, lost, b"zzz"])
-        assert rows(harmed) == lived_in
-        assert harmed.rebuild() == []
 
 
 def test_a_store_whose_empty_folders_were_lost_goes_on(store, tmp_path):
@@ -1124,16 +1001,6 @@ def test_a_store_that_could_not_be_opened_has_no_tables_open(store, monkeypatch)
     # Else they would be made anew for nobody in this process.
     held = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
     assert [path for path in held if path.is_relative_to(root / "projections")] == []
-
-
-def test_projections_that_were_lost_while_a_store_is_open_do_not_stop_it(store):
-    version(store)
-    shutil.rmtree(store.layout.projections)
-
-    assert version(store) == 2
-    assert numbers(store) == [1, 2]
-    with rn.open_store(store.layout.root) as again:
-        assert numbers(again) == [1, 2]
 
 
 def payload_of(store: rn.Store, kind: type) -> tuple[int, int]:

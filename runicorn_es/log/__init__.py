@@ -204,6 +204,10 @@ class Log:
         is_end = found.st_size == position.offset and found.st_ino == file.inode
         return is_end and not self._has_rolled(position)
 
+    def is_written_end(self, position: Position) -> bool:
+        """Return whether nothing was written behind this position in its segment; one system call."""
+        return os.fstat(self._file_for_writing(position).descriptor).st_size == position.offset
+
     def hold(self, position: Position) -> None:
         """Open the segment there for writing, and keep it open. Raises Damaged when it is missing."""
         self._file = None

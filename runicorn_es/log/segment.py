@@ -24,7 +24,7 @@ HEADER_BYTES = _HEADER.size + _CHECKSUM.size
 _READ_BYTES = 4 * settings.MIB
 
 
-class Position(msgspec.Struct, frozen=True, array_like=True):
+class Position(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Where the next record goes: its index, the segment (by first index), the offset there, the leaf before it."""
 
     index: int

@@ -6,6 +6,7 @@ for one note, so that no changed byte leaves it valid.
 
 import base64
 import binascii
+from functools import lru_cache
 import hashlib
 
 import msgspec
@@ -29,8 +30,7 @@ class VerifierKey(msgspec.Struct, frozen=True):
     @property
     def key_id(self) -> bytes:
         """Return the four bytes that tell keys of one name apart."""
-        material = self.name.encode() + b"\n" + bytes([self.algorithm]) + self.public
-        return hashlib.sha256(material).digest()[:KEY_ID_BYTES]
+        return _key_id(self.name, self.algorithm, self.public)
 
     def __str__(self) -> str:
         return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(bytes([self.algorithm]) + self.public).decode()}"
@@ -93,6 +93,12 @@ def decoded(text: str) -> bytes:
     if base64.b64encode(content).decode() != text:
         raise ValueError("base64 with spare bits that are not zero: another text for the same bytes")
     return content
+
+
+@lru_cache(maxsize=64)
+def _key_id(name: str, algorithm: int, public: bytes) -> bytes:
+    material = name.encode() + b"\n" + bytes([algorithm]) + public
+    return hashlib.sha256(material).digest()[:KEY_ID_BYTES]
 
 
 def _parse_signature(line: str) -> Signature:

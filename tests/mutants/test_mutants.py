@@ -168,14 +168,14 @@ MUTANTS = {
     ),
     "a failed sync is forgotten": (
         "ledger.py",
-        "                self._failure = error\n",
-        "                pass\n",
+        "            self._failure = error\n",
+        "            pass\n",
         INVARIANTS + "test_a_failed_sync_is_neither_retried_nor_acknowledged",
     ),
     "what is so already is acknowledged without a sync": (
         "ledger.py",
-        "            self._sync_and_sign()\n\n    def _end_of_log",
-        "            if self._reached[0] != position:\n                self._sync_and_sign()\n\n    def _end_of_log",
+        "            self._sync_and_sign()\n        finally:",
+        "            if self._reached[0] != position:\n                self._sync_and_sign()\n        finally:",
         INVARIANTS + "test_an_answer_that_all_is_so_already_is_durable_too",
     ),
     "an overlapping batch proves what stands before it": (
@@ -197,12 +197,13 @@ MUTANTS = {
         INVARIANTS + "test_what_a_later_batch_knew_to_be_durable_is_damage_when_it_is_gone",
     ),
     "a head is signed before it is durable": (
-        "ledger.py",
-        "                self._log.sync(position)\n            finally:\n                signed = signing()\n",
-        """                self._publish(head, signing().encode())
-                self._log.sync(position)
-            finally:
-                signed = self._signer().sign(head)
+        "witness.py",
+        "            sync(end)\n            self._continued = signed, newest\n            return signed\n",
+        """            with self._path.open("r+b") as file:
+                durable.write_all_at(file.fileno(), signed, 0)
+            sync(end)
+            self._continued = signed, newest
+            return signed
 """,
         INVARIANTS + "test_nothing_is_signed_before_it_is_durable",
     ),
@@ -260,9 +261,34 @@ MUTANTS = {
         "        if True:\n",
         "test_moments.py::test_a_moment_in_the_middle_of_a_batch_is_the_one_before_it",
     ),
+    "a sync is believed to cover what was written after it began": (
+        "witness.py",
+        "claimed is None or claimed.size < head.size:",
+        "claimed is None:",
+        "test_witness.py::test_a_sync_that_began_before_a_batch_was_written_covers_it_not",
+    ),
+    "what is written during a sync is signed with it": (
+        "witness.py",
+        """            end, newest = self._newest(position, head)
+            # Signed while the disk writes, and seen by nobody before the disk is done.
+            signed = self._signer().sign(newest).encode()
+            sync(end)
+""",
+        """            sync(position)
+            _, newest = self._newest(position, head)
+            signed = self._signer().sign(newest).encode()
+""",
+        "test_witness.py::test_a_sync_that_began_before_a_batch_was_written_covers_it_not",
+    ),
+    "half of a checkpoint is another history": (
+        "witness.py",
+        "        if self._keys.trust().head_of(text) is not None:\n",
+        "        if self.acknowledged():\n",
+        "test_witness.py::test_half_of_a_checkpoint_that_is_just_being_written_is_no_other_history",
+    ),
     "whatever history is signed": (
         "ledger.py",
-        "signed = self._require_continued(tip)\n",
+        "signed = self._witness.require_continued(tip)\n",
         "signed = None\n",
         INVARIANTS + "test_two_histories_are_never_signed",
     ),
