@@ -15,7 +15,8 @@ from pathlib import Path
 import shutil
 import struct
 from threading import Lock, RLock
-from typing import Protocol, cast
+from types import TracebackType
+from typing import Protocol, Self, cast
 import weakref
 
 import lmdb
@@ -263,13 +264,22 @@ class _LmdbState:
 class Gathered:
     """A Writer before another: what is put is kept, and written in the order of the keys, each once.
 
-    ``flush`` writes it; so does a scan, which asks those behind it.
+    A scan writes it, too, for it asks those behind. Use as a context manager: a block that ends well writes the rest.
     """
 
     def __init__(self, out: Writer) -> None:
         self._out = out
         # The values to be, or None for keys to remove.
         self._waiting: dict[bytes, bytes | None] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._flush()
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, or None."""
@@ -297,11 +307,10 @@ class Gathered:
 
     def scan(self, prefix: bytes, *, after: bytes = b"", reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Yield keys that begin with the prefix and their values, in order, as for a Reader."""
-        self.flush()
+        self._flush()
         return self._out.scan(prefix, after=after, reverse=reverse)
 
-    def flush(self) -> None:
-        """Write what is kept."""
+    def _flush(self) -> None:
         rows: list[tuple[bytes, bytes]] = []
         for key in sorted(self._waiting):
             value = self._waiting[key]

@@ -25,6 +25,7 @@ from runicorn_es.events import AliasSet, BatchAppended, FileAdded, VersionCreate
 from runicorn_es.ledger import Request
 from runicorn_es.log.record import OVERLAPPING
 from runicorn_es.names import parse_reference
+from runicorn_es.tables import TablesFailed
 
 
 def numbers(store: rn.Store, name: str = "m", **options: bool) -> list[int]:

@@ -1,6 +1,7 @@
 """Ordered keys and values: one contract for both kinds of tables, and what LMDB needs besides."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 import os
 from pathlib import Path
 import shutil
@@ -15,18 +16,30 @@ import lmdb
 import pytest
 
 from runicorn_es import tables
-from runicorn_es.tables import MemoryTables, Tables, TablesFailed, open_tables
+from runicorn_es.tables import Gathered, MemoryTables, Tables, TablesFailed, Writer, open_tables
 
 IDENTITY = "store 1"
 
 
-@pytest.fixture(params=["memory", "lmdb"])
+class GatheredTables:
+    """Tables whose writers gather what is put before they write it."""
+
+    def __init__(self, behind: Tables) -> None:
+        self.reading, self.close, self._writing = behind.reading, behind.close, behind.writing
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        with self._writing() as out, Gathered(out) as gathered:
+            yield gathered
+
+
+@pytest.fixture(params=["memory", "lmdb", "gathered"])
 def rows(request, tmp_path) -> Iterator[Tables]:
     if request.param == "memory":
         opened = MemoryTables()
     else:
         opened = open_tables(tmp_path / "projections" / "tables", tmp_path / "projections" / "boot", IDENTITY)
-    yield opened
+    yield GatheredTables(opened) if request.param == "gathered" else opened
     opened.close()
 
 
@@ -71,6 +84,26 @@ def test_a_writer_sees_what_it_wrote(rows):
         assert out.get(b"b") == b"2"
         assert out.get(b"a") is None
         assert dict(out.scan(b"")) == {b"b": b"2"}
+
+
+def test_many_keys_can_be_put_at_once(rows):
+    put(rows, b=b"1")
+    with rows.writing() as out:
+        out.put_all([(b"a", b"2"), (b"b", b"3")])
+        out.put_all([])
+
+    assert everything(rows) == {b"a": b"2", b"b": b"3"}
+
+
+def test_who_replaces_a_value_is_told_the_one_before(rows):
+    put(rows, a=b"1")
+    with rows.writing() as out:
+        assert out.replace(b"a", b"2") == b"1"
+        assert out.replace(b"a", b"3") == b"2"
+        out.delete(b"a")
+        assert out.replace(b"a", b"4") is None
+
+    assert everything(rows) == {b"a": b"4"}
 
 
 def test_an_empty_value_is_a_value(rows):

@@ -30,13 +30,14 @@ from runicorn_es.projections import (
 from runicorn_es.projections.chronicle import Chronicle
 from runicorn_es.projections.fact import Fact
 from runicorn_es.projections.rows import Contradiction
-from runicorn_es.tables import Gathered, Reader, Writer
+from runicorn_es.tables import Reader, Writer
 
 SCHEMA = 9
 _CURSOR = b"c"
 _KINDS = {
     b"B": "blocks of cards",
     b"C": "cards to search by",
+    b"D": "block of the newest cards",
     b"H": "mentions in records",
     b"M": "marks of changed cards",
     b"N": "actors of blankable records",
@@ -91,23 +92,21 @@ def cursor(view: Reader) -> Position | None:
 def fold(records: Sequence[Record], behind: Position, out: Writer) -> None:
     """Fold one or more whole batches into the tables and move their cursor behind, all in the same transaction."""
     facts = list(_facts(records))
-    gathered = Gathered(out)
     for apply in (places.apply, tree.apply, mentions.apply):
-        apply(facts, gathered)
-    chronicle = Chronicle(gathered)
+        apply(facts, out)
+    chronicle = Chronicle(out)
     for fact in facts:
         # Of pages nothing is remembered but where they are.
         if fact.record.flags & PAGE:
-            pages.apply(fact, gathered)
+            pages.apply(fact, out)
             continue
         chronicle.turn_to(fact.record.index, fact.batch)
         noting, remembering = _concerned(fact.kinds, is_blank=fact.is_blank)
         for note in noting:
-            note(fact, gathered)
+            note(fact, out)
         for remember in remembering:
             remember(fact, chronicle)
     search.apply(facts, chronicle)
-    gathered.flush()
     out.put(_CURSOR, msgspec.msgpack.encode(behind))
 
 

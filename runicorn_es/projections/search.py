@@ -133,10 +133,17 @@ class MarkRow(msgspec.Struct, frozen=True, array_like=True):
     position: int
 
 
+class NewestRow(msgspec.Struct, frozen=True, array_like=True):
+    """The block of the newest card: not sought among the cards, for it is asked with every version."""
+
+    block: int
+
+
 CARDS = Family(b"C", Card)  # by the record that created the version
 BLOCKS = Family(b"B", PackedColumns)  # by number: that of a record, divided by how many make a block
 MARKS = Family(b"M", MarkRow)  # by block and record
-FAMILIES = (CARDS, BLOCKS, MARKS)
+NEWEST = Family(b"D", NewestRow)
+FAMILIES = (CARDS, BLOCKS, MARKS, NEWEST)
 
 
 def apply(facts: Sequence[Fact], out: Chronicle) -> None:
@@ -257,8 +264,8 @@ class _Cards:
         self._now = self._batch = -1
         # The record that changed it last, the card, and whether it is in no table yet.
         self._waiting: dict[tuple[str, int], tuple[int, Card, bool]] = {}
-        last = next(CARDS.scan(out, reverse=True), None)
-        self._last_block = -1 if last is None else block_of(last.position)
+        newest = NEWEST.get(out)
+        self._last_block = -1 if newest is None else newest.block
 
     def turn_to(self, fact: Fact) -> None:
         """Let what follows be said by this record."""
@@ -275,6 +282,7 @@ class _Cards:
             if self._last_block >= 0:
                 _make_block(self._last_block, self._out)
             self._last_block = block
+            NEWEST.put(self._out, NewestRow(block))
         self._waiting[card.name, card.version] = self._now, card, True
 
     def change(self, name: str, number: int, **changed: Any) -> None:

@@ -262,7 +262,7 @@ def test_every_kind_of_row_has_a_name():
 
     kinds = {projections.kind_of(key) for key, _ in state.tables.scan(b"")}
 
-    assert len(kinds) == 19
+    assert len(kinds) == 20
     assert "unknown rows" not in kinds
     assert projections.kind_of(b"?") == "unknown rows"
 
