@@ -15,6 +15,7 @@ from measure import medians, number_argument, report, report_figure, workplace
 
 import runicorn_es as rn
 from runicorn_es import durable, merkle
+from runicorn_es.aside import aside
 from runicorn_es.layout import Layout
 from runicorn_es.log import START, Entry, Log
 from runicorn_es.signing import Head, Signer
@@ -115,9 +116,9 @@ def _signed_appends(store: rn.Store, size_bytes: int) -> Callable[[int], None]:
 
         def sign(_: bytes) -> bytes:
             # Signed while the disk writes, as the ledger does.
-            checkpoint = signer.sign(head).encode()
+            signing = aside(lambda: signer.sign(head).encode())
             log.sync(end)
-            return checkpoint
+            return signing()
 
         durable.update_file(layout.checkpoint, sign, wait_s=1)
         position = end

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from runicorn_es import durable, merkle, projections, queries, settings
+from runicorn_es.aside import aside
 from runicorn_es.errors import Busy, Damaged
 from runicorn_es.folded import FoldedTables
 from runicorn_es.log import Log, Position
@@ -97,8 +98,11 @@ class Witness:
                 return None
             end, newest = self._newest(position, head)
             # Signed while the disk writes, and seen by nobody before the disk is done.
-            signed = self._signer().sign(newest).encode()
-            sync(end)
+            signing = aside(lambda: self._signer().sign(newest).encode())
+            try:
+                sync(end)
+            finally:
+                signed = signing()
             self._continued = signed, newest
             return signed
 

@@ -198,12 +198,11 @@ MUTANTS = {
     ),
     "a head is signed before it is durable": (
         "witness.py",
-        "            sync(end)\n            self._continued = signed, newest\n            return signed\n",
-        """            with self._path.open("r+b") as file:
+        "            try:\n                sync(end)\n            finally:\n                signed = signing()\n",
+        """            signed = signing()
+            with self._path.open("r+b") as file:
                 durable.write_all_at(file.fileno(), signed, 0)
             sync(end)
-            self._continued = signed, newest
-            return signed
 """,
         INVARIANTS + "test_nothing_is_signed_before_it_is_durable",
     ),
@@ -271,8 +270,11 @@ MUTANTS = {
         "witness.py",
         """            end, newest = self._newest(position, head)
             # Signed while the disk writes, and seen by nobody before the disk is done.
-            signed = self._signer().sign(newest).encode()
-            sync(end)
+            signing = aside(lambda: self._signer().sign(newest).encode())
+            try:
+                sync(end)
+            finally:
+                signed = signing()
 """,
         """            sync(position)
             _, newest = self._newest(position, head)
