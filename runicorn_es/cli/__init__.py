@@ -1,9 +1,9 @@
 """The command line: parse, call, show. One file for each noun, and no rule of the domain.
 
-Nothing at the top of these files may take long to import: the store comes through ``late``.
+Nothing at the top of these files may take long to import: the store comes through ``late``, a verb through ``program``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 import io
 import os
@@ -11,89 +11,8 @@ import sys
 
 import typer
 
-from runicorn_es.cli import (
-    aliases,
-    artifacts,
-    changes,
-    compaction,
-    completion,
-    consuming,
-    details,
-    diff,
-    doctor,
-    events,
-    explanation,
-    exporting,
-    failures,
-    garbage,
-    guide,
-    impact,
-    lineage,
-    protection,
-    purging,
-    rebuild,
-    replay,
-    retention,
-    runs,
-    search,
-    stats,
-    steps,
-    transfer,
-    trust,
-    undo,
-    versions,
-    viewer,
-    watching,
-)
-from runicorn_es.cli.options import Program, Verb
-
-# In the order of `--help`.
-_VERBS: dict[str, Callable[..., None]] = {
-    "list": artifacts.list_artifacts,
-    "versions": versions.versions,
-    "show": versions.show,
-    "files": versions.files,
-    "search": search.search,
-    "add": transfer.add,
-    "get": transfer.get,
-    "checkout": transfer.checkout,
-    "alias": aliases.alias,
-    "unalias": aliases.unalias,
-    "tag": details.tag,
-    "describe": details.describe,
-    "annotate": details.annotate,
-    "lineage": lineage.lineage,
-    "impact": impact.impact,
-    "diff": diff.diff,
-    "history": steps.history,
-    "changes": changes.changes,
-    "undo": undo.undo,
-    "stats": stats.stats,
-    "delete": versions.delete,
-    "restore": versions.restore,
-    "protect": protection.protect,
-    "purge": purging.purge,
-    "gc": garbage.gc,
-    "retention": retention.retention,
-    "explain": explanation.explain,
-    "compact": compaction.compact,
-    "runs": runs.runs,
-    "events": events.events,
-    "watch": watching.watch,
-    "consumers": consuming.consumers,
-    "audit": trust.audit,
-    "checkpoint": trust.checkpoint,
-    "prove": trust.prove,
-    "verify": trust.verify,
-    "export": exporting.export,
-    "key": trust.key,
-    "repair": trust.repair,
-    "replay": replay.replay,
-    "rebuild": rebuild.rebuild,
-    "doctor": doctor.doctor,
-    "viewer": viewer.viewer,
-    "artifacts": guide.guide,
-}
+from runicorn_es.cli import completion, failures
+from runicorn_es.cli.program import Program
 
 app = typer.Typer(
     cls=Program,
@@ -102,8 +21,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for _name, _verb in _VERBS.items():
-    app.command(_name, cls=Verb)(_verb)
+
+
+@app.callback()
+def _before_the_verb() -> None:
+    """Do nothing. What has a callback is a group to typer, however few commands it was told of."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

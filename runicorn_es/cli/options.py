@@ -3,9 +3,8 @@
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.core import TyperCommand, TyperOption
 
-import runicorn_es
 from runicorn_es.cli import completion
 from runicorn_es.cli.asked import note
 
@@ -37,25 +36,11 @@ class Verb(TyperCommand):
     """A command that also takes the global options."""
 
     def __init__(self, name: str | None, *, params: list[Any] | None = None, **attributes: Any) -> None:
-        super().__init__(name, params=[*(params or []), *_global_options()], **attributes)
+        super().__init__(name, params=[*(params or []), *global_options()], **attributes)
 
 
-class Program(TyperGroup):
-    """All verbs, with the global options before them."""
-
-    def __init__(self, *, params: list[Any] | None = None, **attributes: Any) -> None:
-        version = TyperOption(
-            param_decls=["version", "--version"],
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            callback=_show_version,
-            help="Show the release and exit.",
-        )
-        super().__init__(params=[*(params or []), *_global_options(), version], **attributes)
-
-
-def _global_options() -> list[TyperOption]:
+def global_options() -> list[TyperOption]:
+    """Return the options that stand before a verb or behind it."""
     return [
         TyperOption(
             param_decls=["storage", "--storage", "--store"],
@@ -71,10 +56,3 @@ def _global_options() -> list[TyperOption]:
 
 def _flag(*names: str, help: str) -> TyperOption:  # noqa: A002 - as typer calls it
     return TyperOption(param_decls=list(names), is_flag=True, expose_value=False, callback=note, help=help)
-
-
-def _show_version(context: typer.Context, _: Any, value: object) -> object:
-    if value and not context.resilient_parsing:
-        typer.echo(f"runicorn-es {runicorn_es.__version__}")
-        raise typer.Exit
-    return value

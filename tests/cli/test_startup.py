@@ -4,9 +4,12 @@ import subprocess
 import sys
 
 import pytest
+import typer
 
 from given import version
 import runicorn_es as rn
+from runicorn_es.cli import app
+from runicorn_es.cli.program import VERBS
 
 MODULES = """
 import sys
@@ -20,6 +23,9 @@ NEVER_FOR_A_LIST = {"cryptography", "rich", "asyncio", "zstandard", "logging", "
 NEVER_FOR_HELP = {"lmdb", "blake3", "msgspec", "hashlib", "socket", "ctypes", "runicorn_es.store"}
 
 
+VERB_MODULES = {f"runicorn_es.cli.{outline.place.partition(':')[0]}" for outline in VERBS.values()}
+
+
 def modules_after(*arguments: str) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", MODULES, *arguments], capture_output=True, text=True, timeout=60, check=True
@@ -30,6 +36,23 @@ def modules_after(*arguments: str) -> set[str]:
 @pytest.mark.parametrize("arguments", [["--help"], ["add", "--help"], ["artifacts", "--help"], ["--version"]])
 def test_help_imports_no_store(arguments):
     assert modules_after(*arguments).isdisjoint(NEVER_FOR_HELP | NEVER_FOR_A_LIST)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["--version"]])
+def test_a_line_without_a_verb_imports_none(arguments):
+    assert modules_after(*arguments).isdisjoint(VERB_MODULES)
+
+
+def test_a_verb_imports_no_other(store, root):
+    version(store)
+    assert modules_after("list") & VERB_MODULES == {"runicorn_es.cli.artifacts"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_list_of_verbs_says_the_first_sentence_of_what_each_says_of_itself(verb):
+    command = typer.main.get_command(app).commands[verb]
+    assert command.name == verb
+    assert VERBS[verb].summary == command.get_short_help_str(limit=1000)
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["artifacts"], ["versions", "m"], ["show", "m"], ["list", "--json"]])
