@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from contextlib import redirect_stdout
 import doctest
 import io
+import json
 import os
 from pathlib import Path
 import re
+import shlex
 import subprocess
 import sys
 from typing import NamedTuple
@@ -41,6 +43,32 @@ VARYING = {
 FENCE = re.compile(
     r"<!-- before:\n(?P<before>.*?)-->|^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE
 )
+# A line in which a shell has nothing to do but to cut it into words.
+PLAIN = re.compile(r"""runicorn(?: (?:[\w./:@,=+-]|'[^'\n]*'|"[^"\n$`\\!]*")+)*""")
+# Runs command lines in children of a process that has imported what they share, which takes longer than most of them.
+# A line in: the arguments, the folder, the environment, files for the two outputs. A line out: the exit status.
+RUNNER = """
+import importlib, json, os, signal, sys, time
+import runicorn_es.store
+from runicorn_es import cli
+from runicorn_es.cli.program import VERBS
+for outline in VERBS.values():
+    importlib.import_module("runicorn_es.cli." + outline.place.partition(":")[0])
+for line in sys.stdin:
+    arguments, folder, environment, *outputs = json.loads(line)
+    child = os.fork()
+    if not child:
+        signal.alarm(60)
+        for number, output in enumerate(outputs, 1):
+            os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
+        time.tzset()
+        sys.exit(cli.main(arguments))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -99,18 +127,14 @@ def run_doctest(block: Block, page: Path) -> None:
     assert tried > 0
 
 
-def run_console(block: Block, page: Path) -> None:
+def run_console(block: Block, page: Path, run_command) -> None:
     for command, expected in commands_of(block):
         if command in NOT_RUN:
             continue
-        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "NO_COLOR": "1"}
-        done = subprocess.run(
-            command, shell=True, check=False, capture_output=True, text=True, timeout=60, env=environment, input=""
-        )
+        status, printed = run_command(command)
         where = f"{name_of(page)}:{block.line}: $ {command}"
-        printed = done.stdout + done.stderr
         # A command that fails is shown with what it says; one whose output is not shown has to succeed.
-        assert done.returncode == 0 or "error" in expected.lower(), f"{where}: exit code {done.returncode}\n{printed}"
+        assert status == 0 or "error" in expected.lower(), f"{where}: exit code {status}\n{printed}"
         if expected:
             require_output(expected, printed, where)
 
@@ -142,8 +166,35 @@ def reader(tmp_path, monkeypatch):
     return work
 
 
+@pytest.fixture(scope="session")
+def runner():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    with subprocess.Popen([sys.executable, "-P", "-c", RUNNER], **pipes) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+def run_command(runner, tmp_path):
+    """Run a command line, each in a process of its own; returns its exit status and what it prints."""
+
+    def run(command: str) -> tuple[int, str]:
+        environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "NO_COLOR": "1"}
+        if not PLAIN.fullmatch(command):
+            done = subprocess.run(
+                command, shell=True, check=False, capture_output=True, text=True, timeout=60, env=environment, input=""
+            )
+            return done.returncode, done.stdout + done.stderr
+        outputs = [tmp_path / "stdout", tmp_path / "stderr"]
+        request = [shlex.split(command)[1:], os.fspath(Path.cwd()), environment, *map(str, outputs)]
+        print(json.dumps(request), file=runner.stdin)
+        return int(runner.stdout.readline()), "".join(output.read_text() for output in outputs)
+
+    return run
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_what_a_page_shows_is_what_one_sees(page, reader):
+def test_what_a_page_shows_is_what_one_sees(page, reader, run_command):
     session: dict[str, object] = {"__name__": "__main__"}
     printed: str | None = None
     for block in blocks_of(page):
@@ -160,7 +211,7 @@ def test_what_a_page_shows_is_what_one_sees(page, reader):
             case "pycon":
                 run_doctest(block, page)
             case "console":
-                run_console(block, page)
+                run_console(block, page, run_command)
         if kind != "python" or file:
             printed = None
 

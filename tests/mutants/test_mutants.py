@@ -3,6 +3,8 @@
 A mutant is a copy of the package with one text replaced. The table in docs/reference/reliability.md lists them.
 """
 
+import compileall
+from importlib.util import cache_from_source
 import json
 from pathlib import Path
 import shutil
@@ -349,11 +351,20 @@ def run_against(runner, tmp_path):
     return run
 
 
-@pytest.fixture
-def package(tmp_path) -> Path:
-    """A copy of the package that is found before the installed one."""
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory) -> Path:
+    """A copy of the package with its byte code, which holds in copies for what they leave unchanged."""
     source = Path(runicorn_es.__file__).parent
-    return Path(shutil.copytree(source, tmp_path / "runicorn_es", ignore=shutil.ignore_patterns("__pycache__")))
+    copy = tmp_path_factory.mktemp("compiled") / "runicorn_es"
+    shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    assert compileall.compile_dir(copy, quiet=1)
+    return copy
+
+
+@pytest.fixture
+def package(compiled, tmp_path) -> Path:
+    """A copy of the package that is found before the installed one."""
+    return Path(shutil.copytree(compiled, tmp_path / "runicorn_es"))
 
 
 @pytest.mark.parametrize("name", MUTANTS)
@@ -362,6 +373,7 @@ def test_a_mutant_is_caught(package, run_against, name):
     source = (package / file).read_text()
     assert source.count(text) == 1, f"{file} no longer holds this text once"
     (package / file).write_text(source.replace(text, replacement))
+    Path(cache_from_source(package / file)).unlink()
 
     done = run_against(package, test)
 
