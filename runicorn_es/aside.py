@@ -4,10 +4,12 @@ from collections.abc import Callable
 from contextlib import suppress
 import os
 from threading import Lock, Thread
+import time
 from types import TracebackType
 from typing import Self, TypeVar
 
 Result = TypeVar("Result")
+_ENDING_S = 1
 
 
 def aside(work: Callable[[], Result]) -> Callable[[], Result]:
@@ -97,6 +99,7 @@ class _Helper:
             self._step = None
             self._has_work.release()
             self._thread.join()
+            _wait_until_gone(self._thread)
             self._thread = None
             self._is_free.release()
 
@@ -112,6 +115,17 @@ class _Helper:
             del step
             self._is_free.release()
             is_done.release()
+
+
+def _wait_until_gone(thread: Thread) -> None:
+    """Wait until the system has no such thread either, where it tells (Linux).
+
+    Python calls a thread ended that still runs what C libraries do at its end; OpenSSL takes a lock then, and a child
+    that is forked at that moment finds it taken for ever.
+    """
+    until = time.monotonic() + _ENDING_S
+    while os.path.exists(f"/proc/self/task/{thread.native_id}") and time.monotonic() < until:  # noqa: PTH110
+        time.sleep(0)
 
 
 def _taken() -> Lock:

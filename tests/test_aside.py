@@ -1,13 +1,15 @@
 """Small work in another thread while this one waits."""
 
 import os
+from pathlib import Path
 import signal
 import threading
 from threading import Event, current_thread
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import pytest
 
-from runicorn_es.aside import Behind, aside
+from runicorn_es.aside import Behind, _end_before_fork, aside
 
 
 def names_of_threads() -> list[str]:
@@ -53,6 +55,16 @@ def test_a_program_that_forks_has_no_thread_of_ours_then():
 
     assert "runicorn aside" not in names_of_threads()
     assert aside(lambda: 2)() == 2
+
+
+def test_the_system_knows_no_thread_of_ours_either_when_a_program_forks():
+    # What OpenSSL does at the end of a thread takes time, and a lock.
+    key = Ed25519PrivateKey.generate()
+    for _ in range(200):
+        aside(lambda: key.sign(b""))()
+        _end_before_fork()
+
+        assert [task.name for task in Path("/proc/self/task").iterdir()] == [str(os.getpid())]
 
 
 def test_a_child_has_a_thread_of_its_own():
