@@ -63,15 +63,12 @@ def visit(browser):
     contexts, complaints = [], []
 
     def go(address, *, is_clean=True, **looks):
-        context = browser.new_context(**{"viewport": DESKTOP, "reduced_motion": "reduce", **looks})
-        context.set_default_timeout(10_000)
+        context = new_context(browser, **looks)
         contexts.append(context)
         page = context.new_page()
         if is_clean:
-            origin = "/".join(address.split("/")[:3])
-            page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.on("request", lambda asked: None if asked.url.startswith(origin) else complaints.append(asked.url))
+            for event, hear in listeners(address, complaints).items():
+                page.on(event, hear)
         page.goto(address)
         return page
 
@@ -79,3 +76,56 @@ def visit(browser):
     for context in contexts:
         context.close()
     assert not complaints
+
+
+@pytest.fixture(scope="package")
+def window(browser):
+    context = new_context(browser)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def look(window):
+    """Open a page in a window that others have looked through, which costs half of a visit; for who only looks.
+
+    The page may not complain or ask elsewhere, and nothing may be left for the next: no cookie, no setting.
+    """
+    complaints, heard = [], {}
+
+    def go(address):
+        assert not heard, "one page for each test"
+        heard.update(listeners(address, complaints))
+        for event, hear in heard.items():
+            window.on(event, hear)
+        window.set_viewport_size(DESKTOP)
+        window.emulate_media(color_scheme="light")
+        window.goto(address)
+        return window
+
+    yield go
+    is_kept = window.evaluate("document.cookie.length + localStorage.length + sessionStorage.length")
+    window.context.clear_cookies()
+    window.evaluate("localStorage.clear(), sessionStorage.clear()")
+    # What a page says when it is left is still its own.
+    window.goto("about:blank")
+    for event, hear in heard.items():
+        window.remove_listener(event, hear)
+    assert not is_kept
+    assert not complaints
+
+
+def new_context(browser, **looks):
+    context = browser.new_context(**{"viewport": DESKTOP, "reduced_motion": "reduce", **looks})
+    context.set_default_timeout(10_000)
+    return context
+
+
+def listeners(address, complaints):
+    """Return what hears a page complain, or ask another origin than that of its address, by event."""
+    origin = "/".join(address.split("/")[:3])
+    return {
+        "console": lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None,
+        "pageerror": lambda error: complaints.append(str(error)),
+        "request": lambda asked: None if asked.url.startswith(origin) else complaints.append(asked.url),
+    }

@@ -63,8 +63,8 @@ def is_wider_than_the_screen(page):
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_accessible_in_light_and_dark_and_fits_a_phone(visit, url, path):
-    page = visit(url + path)
+def test_a_page_is_accessible_in_light_and_dark_and_fits_a_phone(look, url, path):
+    page = look(url + path)
     assert page.locator("h1").count() == 1
     assert faults(page) == []
     page.emulate_media(color_scheme="dark")
@@ -97,8 +97,8 @@ def test_what_users_wrote_is_text_and_fits(visit, shown, path):
 
 
 @pytest.mark.parametrize("path", ["/artifacts", "/runs", "/events", "/audit", "/storage"])
-def test_an_empty_store_says_what_to_do(visit, empty, path):
-    page = visit(empty + path)
+def test_an_empty_store_says_what_to_do(look, empty, path):
+    page = look(empty + path)
     assert faults(page) == []
     page.set_viewport_size(PHONE)
     assert not is_wider_than_the_screen(page)
