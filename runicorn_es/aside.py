@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 
 Result = TypeVar("Result")
 _ENDING_S = 1
+_LOOKED_EVERY_S = 50e-6
 
 
 def aside(work: Callable[[], Result]) -> Callable[[], Result]:
@@ -125,7 +126,7 @@ def _wait_until_gone(thread: Thread) -> None:
     """
     until = time.monotonic() + _ENDING_S
     while os.path.exists(f"/proc/self/task/{thread.native_id}") and time.monotonic() < until:  # noqa: PTH110
-        time.sleep(0)
+        time.sleep(_LOOKED_EVERY_S)
 
 
 def _taken() -> Lock:
