@@ -18,7 +18,7 @@ class Folders:
     """
 
     def __init__(self, top: str | os.PathLike[str]) -> None:
-        self.top = os.fspath(top)
+        self._top = os.fspath(top)
         # The top itself is the caller's choice, and may be a link.
         self._parts: list[str] = []
         self._descriptors = [os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)]
@@ -62,7 +62,7 @@ class Folders:
                 descriptor = os.open(part, _FLAGS, dir_fd=self._descriptors[-1])
             except OSError as error:
                 if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-                    where = "/".join([self.top, *self._parts, part])
+                    where = "/".join([self._top, *self._parts, part])
                     raise Rejected(
                         f"{where} is not a folder but a link or a file; remove it or choose another folder"
                     ) from error

@@ -5,10 +5,9 @@ limit of links, an executable file, whose mode a blob cannot have) a verified co
 """
 
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 import errno
 import fcntl
-from functools import partial
 from itertools import islice
 import os
 from pathlib import Path
@@ -19,7 +18,6 @@ from blake3 import blake3
 import msgspec
 
 from runicorn_es import durable, settings
-from runicorn_es.aside import Behind
 from runicorn_es.errors import BlobDamaged, Rejected
 from runicorn_es.names import Digest
 from runicorn_es.pool import BLOB_MTIME_NS, Pool, hash_file
@@ -53,64 +51,26 @@ def materialize(
     """
     target.mkdir(parents=True, exist_ok=True)
     remaining = iter(files)
-    with Folders(target) as folders, Behind() as behind:
-        before: _Batch | None = None
+    is_linking = mode == "link"
+    with Folders(target) as folders:
         while some := list(islice(remaining, _HANDED_OUT_AT_ONCE)):
-            # Meanwhile, another thread links those before them.
-            batch = _Batch(some, pool.paths([(wanted.digest, wanted.size_bytes) for wanted in some]))
-            behind.wait()
-            if before is not None:
-                _finish(pool, before, folders, mode=mode, overwrite=overwrite, progress=progress)
-            if mode == "link":
-                behind.do(partial(_link, pool, batch, folders))
-            before = batch
-        behind.wait()
-        if before is not None:
-            _finish(pool, before, folders, mode=mode, overwrite=overwrite, progress=progress)
+            blobs = pool.paths([(wanted.digest, wanted.size_bytes) for wanted in some])
+            with pool.hashed.touching():
+                for wanted, blob in zip(some, blobs, strict=True):
+                    folder, name = folders.enter(wanted.path, make=True)
+                    if is_linking and not wanted.executable and blob is not None:
+                        try:
+                            os.link(blob, name, dst_dir_fd=folder)
+                        except OSError as error:
+                            place = _Place(folder, name, f"{target}/{wanted.path}")
+                            _make_otherwise(pool, blob, wanted, place, error, overwrite=overwrite)
+                    else:
+                        place = _Place(folder, name, f"{target}/{wanted.path}")
+                        _copy(pool, blob, wanted, place, overwrite=overwrite, reflink=mode == "reflink")
+                    progress(wanted.size_bytes)
     # What is only remembered fails nobody.
     with suppress(TablesFailed, OSError):
         pool.hashed.flush()
-
-
-class _Batch(msgspec.Struct):
-    """Some files and the paths of their blobs; when they were linked, for each True, why it failed, or None."""
-
-    files: list[Wanted]
-    blobs: list[str | None]
-    linked: list[OSError | bool | None] = []
-
-
-def _link(pool: Pool, batch: _Batch, folders: Folders) -> None:
-    """Link what can be a link and is not there yet, and note what came of it."""
-    with pool.hashed.touching():
-        for wanted, blob in zip(batch.files, batch.blobs, strict=True):
-            if wanted.executable or blob is None:
-                batch.linked.append(None)
-                continue
-            folder, name = folders.enter(wanted.path, make=True)
-            try:
-                os.link(blob, name, dst_dir_fd=folder)
-            except OSError as error:
-                is_there = error.errno == errno.EEXIST and _is_same_file(_Place(folder, name, wanted.path), blob)
-                batch.linked.append(is_there or error)
-            else:
-                batch.linked.append(True)
-
-
-def _finish(pool: Pool, batch: _Batch, folders: Folders, *, mode: Mode, overwrite: bool, progress: Progress) -> None:
-    """Make what is not there yet, by copying or however it can be."""
-    linked = batch.linked or [None] * len(batch.files)
-    is_done = all(outcome is True for outcome in linked)
-    with nullcontext() if is_done else pool.hashed.touching():
-        for wanted, blob, outcome in zip(batch.files, batch.blobs, linked, strict=True):
-            if outcome is not True:
-                folder, name = folders.enter(wanted.path, make=True)
-                place = _Place(folder, name, f"{folders.top}/{wanted.path}")
-                if isinstance(outcome, OSError) and blob is not None:
-                    _make_otherwise(pool, blob, wanted, place, outcome, overwrite=overwrite)
-                else:
-                    _copy(pool, blob, wanted, place, overwrite=overwrite, reflink=mode == "reflink")
-            progress(wanted.size_bytes)
 
 
 class _Place(msgspec.Struct, frozen=True):
