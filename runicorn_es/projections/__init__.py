@@ -2,8 +2,8 @@
 
 Each module here has ``apply``: a pure fold into rows. Some are given whole batches at once; the others each record that
 holds an event of a kind they name as ``CONCERNED``. Those of which one may ask how they were earlier write to a
-Chronicle, which keeps what changes. ``SCHEMA`` names
-what the rows mean; a store whose tables carry another number is folded anew.
+Chronicle, which keeps what changes. ``SCHEMA`` names what the rows mean; a store whose tables carry another number is
+folded anew.
 """
 
 from collections.abc import Callable, Iterator, Sequence
