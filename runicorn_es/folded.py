@@ -15,7 +15,7 @@ from runicorn_es.layout import Layout
 from runicorn_es.log import START, Log, Position, Record
 from runicorn_es.pool import stat_cache
 from runicorn_es.projections.rows import Contradiction
-from runicorn_es.tables import Gathered, MemoryTables, Reader, Tables, TablesFailed, Writer
+from runicorn_es.tables import MemoryTables, Reader, Tables, TablesFailed, Writer, gathered
 
 
 class FoldedTables:
@@ -169,7 +169,7 @@ class FoldedTables:
     def _fold_into(self, target: Tables) -> Position:
         """Fold what the log has beyond the tables' cursor; returns the position reached."""
         while True:
-            with target.writing() as rows, Gathered(rows) as out:
+            with target.writing() as rows, gathered(rows) as out:
                 position = begin = projections.cursor(out) or START
                 for records, behind in _in_bulk(self._log.batches(position)):
                     projections.fold(records, behind, out)

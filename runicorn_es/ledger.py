@@ -35,7 +35,7 @@ from runicorn_es.pool.usage import Usage
 from runicorn_es.projections.rows import Contradiction
 from runicorn_es.queries import View
 from runicorn_es.signing import Head, Keys, Signer
-from runicorn_es.tables import Gathered, Reader, TablesFailed, Writer
+from runicorn_es.tables import Reader, TablesFailed, Writer, gathered
 from runicorn_es.turns import SharedTurn, TurnFailed, WaitedTooLong
 from runicorn_es.witness import Witness
 
@@ -394,7 +394,7 @@ class Ledger:
         pending = self._log.begin(position)
         is_written = False
         try:
-            with self._tables.writing() as rows, Gathered(rows) as out:
+            with self._tables.writing() as rows, gathered(rows) as out:
                 self._fold_all(requests, pending, out, are_one=are_one)
                 head = Head(*queries.head(View(out, pending)))
                 if pending.end != position:

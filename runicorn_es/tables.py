@@ -15,8 +15,7 @@ from pathlib import Path
 import shutil
 import struct
 from threading import Lock, RLock
-from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import Protocol, cast
 import weakref
 
 import lmdb
@@ -261,25 +260,24 @@ class _LmdbState:
                 found = cursor.prev() if reverse else cursor.next()
 
 
-class Gathered:
-    """A Writer before another: what is put is kept, and written in the order of the keys, each once.
+@contextmanager
+def gathered(out: Writer) -> Iterator[Writer]:
+    """Lend a Writer before another: what is put is kept, and written in the order of the keys, each once.
 
-    A scan writes it, too, for it asks those behind. Use as a context manager: a block that ends well writes the rest.
+    That is when the block ends well; and before each scan, for a scan asks the one behind.
     """
+    rows = _Gathered(out)
+    yield rows
+    rows.flush()
+
+
+class _Gathered:
+    """What ``gathered`` lends."""
 
     def __init__(self, out: Writer) -> None:
         self._out = out
         # The values to be, or None for keys to remove.
         self._waiting: dict[bytes, bytes | None] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self._flush()
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key, or None."""
@@ -307,10 +305,11 @@ class Gathered:
 
     def scan(self, prefix: bytes, *, after: bytes = b"", reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
         """Yield keys that begin with the prefix and their values, in order, as for a Reader."""
-        self._flush()
+        self.flush()
         return self._out.scan(prefix, after=after, reverse=reverse)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what is kept."""
         rows: list[tuple[bytes, bytes]] = []
         for key in sorted(self._waiting):
             value = self._waiting[key]

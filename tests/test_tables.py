@@ -16,7 +16,7 @@ import lmdb
 import pytest
 
 from runicorn_es import tables
-from runicorn_es.tables import Gathered, MemoryTables, Tables, TablesFailed, Writer, open_tables
+from runicorn_es.tables import MemoryTables, Tables, TablesFailed, Writer, gathered, open_tables
 
 IDENTITY = "store 1"
 
@@ -29,8 +29,8 @@ class GatheredTables:
 
     @contextmanager
     def writing(self) -> Iterator[Writer]:
-        with self._writing() as out, Gathered(out) as gathered:
-            yield gathered
+        with self._writing() as out, gathered(out) as rows:
+            yield rows
 
 
 @pytest.fixture(params=["memory", "lmdb", "gathered"])

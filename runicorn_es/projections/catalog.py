@@ -18,7 +18,7 @@ from runicorn_es.events import (
 )
 from runicorn_es.log import Record
 from runicorn_es.projections.chronicle import Chronicle
-from runicorn_es.projections.fact import Fact
+from runicorn_es.projections.fact import OF_A_VERSION, Fact
 from runicorn_es.projections.rows import (
     ALIASES,
     ARTIFACTS,
@@ -34,21 +34,7 @@ from runicorn_es.projections.rows import (
     VersionRow,
 )
 
-CONCERNED = frozenset(
-    {
-        AliasRemoved,
-        AliasSet,
-        DescriptionChanged,
-        MetadataChanged,
-        TagsChanged,
-        VersionCreated,
-        VersionDeleted,
-        VersionPurged,
-        VersionRestored,
-    }
-)
-
-
+CONCERNED = OF_A_VERSION | {AliasRemoved, AliasSet}
 _POSITIONS: dict[type, str] = {
     MetadataChanged: "metadata_position",
     TagsChanged: "tags_position",

@@ -2,8 +2,30 @@
 
 import msgspec
 
-from runicorn_es.events import Event
+from runicorn_es.events import (
+    DescriptionChanged,
+    Event,
+    MetadataChanged,
+    TagsChanged,
+    VersionCreated,
+    VersionDeleted,
+    VersionPurged,
+    VersionRestored,
+)
 from runicorn_es.log import Record
+
+# What changes what is known of a version.
+OF_A_VERSION = frozenset(
+    {
+        DescriptionChanged,
+        MetadataChanged,
+        TagsChanged,
+        VersionCreated,
+        VersionDeleted,
+        VersionPurged,
+        VersionRestored,
+    }
+)
 
 
 class Fact(msgspec.Struct, frozen=True, gc=False):

@@ -30,7 +30,7 @@ from runicorn_es.events import (
 )
 from runicorn_es.log import Record
 from runicorn_es.projections.chronicle import Chronicle
-from runicorn_es.projections.fact import Fact
+from runicorn_es.projections.fact import OF_A_VERSION, Fact
 from runicorn_es.projections.rows import DELETED, PURGED, READY, VERSIONS, Contradiction, Family
 from runicorn_es.tables import Reader
 
@@ -148,7 +148,7 @@ FAMILIES = (CARDS, BLOCKS, MARKS, NEWEST)
 
 def apply(facts: Sequence[Fact], out: Chronicle) -> None:
     """Fold what these facts say of that by which versions are searched. Stands behind the catalog."""
-    concerned = [fact for fact in facts if not fact.kinds.isdisjoint(_CONCERNED)]
+    concerned = [fact for fact in facts if not fact.kinds.isdisjoint(OF_A_VERSION)]
     if not concerned:
         return
     cards = _Cards(out)
@@ -180,19 +180,6 @@ def apply(facts: Sequence[Fact], out: Chronicle) -> None:
                 case _:
                     pass
     cards.write()
-
-
-_CONCERNED = frozenset(
-    {
-        DescriptionChanged,
-        MetadataChanged,
-        TagsChanged,
-        VersionCreated,
-        VersionDeleted,
-        VersionPurged,
-        VersionRestored,
-    }
-)
 
 
 def block_of(position: int) -> int:
